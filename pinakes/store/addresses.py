@@ -43,7 +43,7 @@ def check_address(dsn: str, setting: str = DATABASE_URL) -> dict[str, Any]:
         UsageError: it is a malformed address of Cloud SQL; likewise.
     """
     if dsn.startswith(SCHEME):
-        parsed = parse_address(dsn)
+        parsed = parse_address(dsn, setting)
         return {"host": parsed.instance, "dbname": parsed.database, "user": parsed.user, "password": parsed.password}
     try:
         parts = conninfo_to_dict(dsn) if "://" not in dsn.partition("=")[0] or _is_url(dsn) else None

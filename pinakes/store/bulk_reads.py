@@ -235,10 +235,9 @@ def _texts(conn: Connection, table: sql.Identifier, *names: str) -> pa.Table:
 
     statement = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(map(sql.Identifier, names)), table)
     schema = pa.schema([(name, pa.large_string()) for name in names])
-    with translated("reading what is stored"), conn.transaction(), conn.cursor("texts", binary=True) as cursor:
-        cursor.execute(statement)
-        batches = []
-        while rows := cursor.fetchmany(IDS_AT_ONCE):
+    batches = []
+    with translated("reading what is stored"), conn.transaction():
+        for rows in _blocks(conn, statement, IDS_AT_ONCE):
             columns = [pa.array(column, pa.large_string()) for column in zip(*rows, strict=True)]
             batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
     return pa.Table.from_batches(batches, schema)
@@ -282,12 +281,13 @@ def vectors_in_order(conn: Connection, collection: str, space: str) -> Iterator[
         yield [(image_id, fingerprint) for image_id, fingerprint, _ in rows], _matrix([vector for *_, vector in rows])
 
 
-def _blocks(conn: Connection, statement: sql.Composed) -> Iterator[list[tuple[Any, ...]]]:
-    """Inside a transaction: the rows of a statement, `VECTORS_AT_ONCE` at a time."""
-    with conn.cursor("vectors", scrollable=False) as cursor:
-        cursor.itersize = VECTORS_AT_ONCE
-        cursor.execute(statement, binary=True)
-        while rows := cursor.fetchmany(VECTORS_AT_ONCE):
+def _blocks(
+    conn: Connection, statement: sql.Composed, at_once: int = VECTORS_AT_ONCE
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Inside a transaction: the rows of a statement, `at_once` at a time."""
+    with conn.cursor("blocks", binary=True, scrollable=False) as cursor:
+        cursor.execute(statement)
+        while rows := cursor.fetchmany(at_once):
             yield rows
 
 

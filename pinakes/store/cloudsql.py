@@ -35,8 +35,8 @@ class CloudSqlAddress:
     ip: str
 
 
-def parse_address(url: str) -> CloudSqlAddress:
-    """Read an address.
+def parse_address(url: str, setting: str = "PINAKES_DATABASE_URL") -> CloudSqlAddress:
+    """Read an address, the value of `setting`.
 
     Raises:
         UsageError: it has another form; the message does not repeat it, since it may hold a password.
@@ -44,7 +44,7 @@ def parse_address(url: str) -> CloudSqlAddress:
     found = _ADDRESS.match(url)
     if found is None:
         raise UsageError(
-            "PINAKES_DATABASE_URL is not of the form cloudsql://USER[:PASSWORD]@PROJECT:REGION:INSTANCE/DATABASE"
+            f"{setting} is not of the form cloudsql://USER[:PASSWORD]@PROJECT:REGION:INSTANCE/DATABASE"
             " (special characters percent-encoded)."
         )
     password = found["password"]

@@ -48,9 +48,8 @@ class Coded:
     codes: Codes
     images: Codes | None = None
 
-    def among(self, passes: Mask | None, count: int) -> Mask:
+    def among(self, passes: Mask, count: int) -> Mask:
         """Which images have one of the values that `passes` says, shape (1 + len(known),): shape (count,)."""
-        assert passes is not None
         if self.images is None:
             return passes[self.codes]
         found = np.zeros(count, dtype=np.bool_)

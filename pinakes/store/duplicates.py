@@ -13,8 +13,11 @@ from pinakes.store.bulk_reads import streamed
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
+from pinakes.store.pixels import drop_unused
 
 ROWS_AT_ONCE = 5000
+
+_table = sql.Identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +63,7 @@ def keep_alike(conn: Connection, collection: str, compared: Sequence[str], how: 
 def drop_unused_sketches(conn: Connection, collection: str) -> None:
     """Delete what is known about bytes that no image has any more."""
     for table, column in (("sketches", "fingerprint"), ("alike", "first"), ("alike", "second")):
-        conn.execute(
-            sql.SQL(
-                """
-                DELETE FROM {table} AS t
-                WHERE NOT EXISTS (SELECT FROM {images} AS i WHERE i.fingerprint = t.{column})
-                """
-            ).format(
-                table=_table(collection, table), images=_table(collection, "images"), column=sql.Identifier(column)
-            )
-        )
+        drop_unused(conn, collection, table, column)
 
 
 def drop_earlier_pairs(conn: Connection, collection: str, how: str) -> None:
@@ -199,7 +193,3 @@ def enter_decisions(conn: Connection, collection: str, decisions: Iterable[tuple
             ).format(_table(collection, "decisions")),
             list(decisions),
         )
-
-
-def _table(collection: str, name: str) -> sql.Identifier:
-    return sql.Identifier(collection, name)

@@ -125,13 +125,10 @@ def _from_kept(kept: CountedValues, restrictions: Sequence[str], query: _FacetQu
         coded = kept.columns["several" if query.single else "text", name]
         counts = coded.counts(passing)
         order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]  # equal counts stay in the values' order
-        values = [(coded.known[at], int(counts[at])) for at in order[: query.top + 1]]
-        more = len(values) > query.top and values[query.top][0] not in query.keep
         rest = order[query.top :] if query.keep else ()
-        values = values[: query.top] + [
-            (coded.known[at], int(counts[at])) for at in rest if coded.known[at] in query.keep
-        ]
-        found[name] = Facet(name, values, more)
+        shown = [*order[: query.top], *(at for at in rest if coded.known[at] in query.keep)]
+        values = [(coded.known[at], int(counts[at])) for at in shown]
+        found[name] = Facet(name, values, len(order) > len(values))
     return kept.total if passing is None else int(np.count_nonzero(passing)), kept.years(passing), found
 
 
@@ -166,7 +163,7 @@ def _from_images(conn: Connection, collection: str, restricted: Sequence[Filter]
             )
             SELECT facet, value, images, first, last, place
             FROM ranked
-            WHERE place <= %(top)s + 1 OR value = ANY(%(keep)s)  -- one more tells that there are more
+            WHERE place <= %(most)s OR value = ANY(%(keep)s)
             ORDER BY facet, place
             """
         ).format(
@@ -182,7 +179,8 @@ def _from_images(conn: Connection, collection: str, restricted: Sequence[Filter]
             value=sql.SQL("coalesce({})").format(sql.SQL(", ").join(value)) if names else sql.SQL("NULL::text"),
             sets=_each(", ({})", value),
         ),
-        values | {"top": query.top, "keep": list(query.keep)},
+        # One more than can be shown tells that there are more: each value to keep may be next after the first `top`.
+        values | {"most": query.top + len(query.keep) + 1, "keep": list(query.keep)},
     ).fetchall()
     found: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
     more = dict.fromkeys(names, False)

@@ -43,7 +43,7 @@ deadlock_timeout of 1 s, so that a run that is loading meanwhile never fails bec
 LOCK_PAUSE_SECONDS = 1.0
 LOCK_PATIENCE_SECONDS = 1800.0
 
-_NOT_WORDS = re.compile(r"[\W_]+")
+NOT_WORDS = re.compile(r"[\W_]+")
 
 
 def full_text(texts: Sequence[str | None], extra: Mapping[str, object]) -> str:
@@ -53,7 +53,7 @@ def full_text(texts: Sequence[str | None], extra: Mapping[str, object]) -> str:
         texts: in the order of `TEXT_COLUMNS`.
         extra: the other columns. Their order does not matter: PostgreSQL does not keep it.
     """
-    name = _NOT_WORDS.sub(" ", texts[0] or "")
+    name = NOT_WORDS.sub(" ", texts[0] or "")
     words = [name, *texts[len(IDENTITY) :], *(str(extra[key]) for key in sorted(extra))]
     return fold_words(" ".join(word for word in words if word))[:MAX_FOLDED].replace("\0", " ")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -12,14 +11,13 @@ from psycopg import sql
 from pinakes.metadata.folding import fold_words
 from pinakes.query.cursor import DIGEST_BYTES
 from pinakes.store.connection import Connection, translated
+from pinakes.store.folded_texts import NOT_WORDS
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
 from pinakes.store.languages import language_of
 from pinakes.store.nearest import Found, Wanted
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Vector
-
-_NOT_WORDS = re.compile(r"[\W_]+")
 
 
 def by_words(
@@ -79,7 +77,7 @@ def by_words(
                 **wanted.passing.values,
                 "languages": language.all,
                 "language": language.name,
-                "typed": [_NOT_WORDS.sub(" ", word) for word in typed],
+                "typed": [NOT_WORDS.sub(" ", word) for word in typed],
                 "folded": [fold_words(word) for word in typed],
                 "full": None if query is None else PgVector(query),
                 "k": wanted.k,

@@ -17,7 +17,6 @@ import os
 import socket
 import threading
 import time
-from types import TracebackType
 from typing import Self
 
 import psycopg
@@ -144,9 +143,7 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closing.set()
         assert self._thread is not None
         assert self._conn is not None

@@ -16,7 +16,7 @@ from pinakes.spaces import Space
 from pinakes.store.connection import Connection, find_pgvector, is_empty, value_of
 from pinakes.store.image_changes import ImageState, Said, count_again
 from pinakes.store.lease import Lease
-from pinakes.store.pixels import drop_unused_sizes
+from pinakes.store.pixels import drop_unused
 from pinakes.store.reconnecting import Reconnecting
 from pinakes.store.region_table import drop_other_regions, picture_of
 from pinakes.store.reload import Reload, reload_for
@@ -240,7 +240,7 @@ class Loader:
         first = bool(value_of(conn, never, (self._space.name,)))
         conn.execute(sql.SQL("UPDATE {} SET loaded_at = now() WHERE space = %s").format(registry), (self._space.name,))
         count_rows(conn, self._collection)  # of every space: a removed image takes its vectors in all of them along
-        drop_unused_sizes(conn, self._collection)
+        drop_unused(conn, self._collection, "pixels")
         return first
 
     def _index_metadata(self, conn: Connection) -> None:

@@ -30,8 +30,8 @@ EXAMPLES = 6
 LEAST_SHARE = 0.1
 """Of a cluster's pictures that have what it is named after."""
 
-_PLACES = np.dtype([("x", "<u2"), ("y", "<u2"), ("cluster", "<u2")])
-"""A point as it is sent: the unit square has 65,535 steps."""
+_STEPS = 65535
+"""Into which a side of the unit square is divided where points are sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +150,9 @@ def write_map(
 
 def points(conn: Connection, collection: str, space: str) -> bytes:
     """The places that are drawn, in the order of `drawn`: three little-endian 16-bit numbers each (x, y, cluster)."""
-    rows = [(x, y, cluster) for x, y, cluster in _drawn(conn, collection, space, sql.SQL("p.x, p.y, p.region"))]
-    found = np.zeros(len(rows), dtype=_PLACES)
-    if rows:
-        x, y, cluster = np.array(rows, dtype=np.float64).T
-        found["x"], found["y"], found["cluster"] = np.rint(x * 65535), np.rint(y * 65535), cluster
-    return found.tobytes()
+    rows = _drawn(conn, collection, space, sql.SQL("p.x, p.y, p.region"))
+    places = np.array(rows, dtype=np.float64).reshape(-1, 3)
+    return np.rint(places * (_STEPS, _STEPS, 1)).astype("<u2").tobytes()
 
 
 def drawn(conn: Connection, collection: str, space: str) -> list[tuple[str, str]]:

@@ -37,15 +37,19 @@ def sizes_of(conn: Connection, collection: str, fingerprints: Sequence[str]) -> 
     return {fingerprint: (width, height) for fingerprint, width, height in rows}
 
 
-def drop_unused_sizes(conn: Connection, collection: str) -> None:
-    """Delete the sizes of bytes that no image has any more."""
+def drop_unused(conn: Connection, collection: str, table: str, column: str = "fingerprint") -> None:
+    """Delete the rows of a table whose `column` names bytes that no image has any more."""
     conn.execute(
         sql.SQL(
             """
-            DELETE FROM {pixels} AS p
-            WHERE NOT EXISTS (SELECT FROM {images} AS i WHERE i.fingerprint = p.fingerprint)
+            DELETE FROM {table} AS t
+            WHERE NOT EXISTS (SELECT FROM {images} AS i WHERE i.fingerprint = t.{column})
             """
-        ).format(pixels=_table(collection), images=sql.Identifier(collection, "images"))
+        ).format(
+            table=sql.Identifier(collection, table),
+            images=sql.Identifier(collection, "images"),
+            column=sql.Identifier(column),
+        )
     )
 
 

@@ -29,17 +29,12 @@ def check_encoding(conn: ScopedConnection) -> None:
     Raises:
         DatabaseError: it does not: names and titles of pictures would be refused or damaged.
     """
-    found = encoding(conn)
+    found = conn.info.parameter_status("server_encoding")
     if found != ENCODING:
         raise DatabaseError(
             f"the database {conn.info.dbname!r} keeps its text in {found}, and Pinakes needs {ENCODING}: create another with"
             f" CREATE DATABASE name ENCODING '{ENCODING}' TEMPLATE template0, and set PINAKES_DATABASE_URL to it."
         )
-
-
-def encoding(conn: ScopedConnection) -> str:
-    """The encoding of the database, as PostgreSQL names it when a connection begins."""
-    return str(conn.info.parameter_status("server_encoding"))
 
 
 def check_extension(conn: ScopedConnection, schema: str) -> None:
@@ -82,7 +77,8 @@ def make_schema(conn: ScopedConnection, schema: str) -> None:
         DatabaseError: this user may not create it, or may not create tables in it; the message gives the statement to run.
     """
     usable, user = _usable(conn, schema), conn.info.user
-    if usable is None and not may_create_schemas(conn):
+    may_create = "SELECT has_database_privilege(current_database(), 'CREATE')"
+    if usable is None and conn.execute(may_create).fetchone() != (True,):
         raise DatabaseError(
             f"the user {user!r} may not create the schema {schema!r} in the database {conn.info.dbname!r}: as an"
             f" administrator run CREATE SCHEMA {_quoted(conn, schema)} AUTHORIZATION {_quoted(conn, user)}."
@@ -96,11 +92,6 @@ def make_schema(conn: ScopedConnection, schema: str) -> None:
             f"the user {user!r} may not create tables in the schema {schema!r}: as an administrator run GRANT USAGE,"
             f" CREATE ON SCHEMA {_quoted(conn, schema)} TO {_quoted(conn, user)} in the database {conn.info.dbname!r}."
         )
-
-
-def may_create_schemas(conn: ScopedConnection) -> bool:
-    """Whether this user may create schemas in the database."""
-    return conn.execute("SELECT has_database_privilege(current_database(), 'CREATE')").fetchone() == (True,)
 
 
 def may_use_schema(conn: ScopedConnection, schema: str) -> bool:

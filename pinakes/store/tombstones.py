@@ -10,7 +10,7 @@ from psycopg import sql
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.duplicates import drop_unused_sketches
 from pinakes.store.lease import Lease
-from pinakes.store.pixels import drop_unused_sizes
+from pinakes.store.pixels import drop_unused
 from pinakes.store.space_registry import count_rows, vector_tables
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, short_waits, take_turn
 from pinakes.tombstones import Tombstone, Tombstones
@@ -108,7 +108,7 @@ def remove_images(
                 gone[name] = deleted.rowcount
             conn.execute(sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(images), (ids,))
             count_rows(conn, collection)
-            drop_unused_sizes(conn, collection)
+            drop_unused(conn, collection, "pixels")
             drop_unused_sketches(conn, collection)
         return gone
 

@@ -17,9 +17,11 @@ from pinakes.metadata.folding import fold
 from pinakes.query.filters import parse_filters
 from pinakes.store.collections import ensure_collection, open_collection
 from pinakes.store.conditions import Conditions, conditions
+from pinakes.store.counted_values import read_counted
 from pinakes.store.database import Database
 from pinakes.store.facets import facets
 from pinakes.store.folded_texts import folded_value, foldings
+from pinakes.store.image_changes import count_again
 from pinakes.store.images import listed, stored_image
 from pinakes.store.restrictions import hide, restriction_texts, unhide
 from tests.clustered import COLLECTION, clustered, store
@@ -204,6 +206,24 @@ def test_a_facet_with_many_values_shows_the_most_frequent_and_what_is_chosen(dat
     assert [count for _, count in facet.values[:3]] == sorted((authors.count(f"a{n}") for n in range(7)), reverse=True)[
         :3
     ]
+
+
+def test_a_chosen_value_right_after_the_most_frequent_does_not_hide_that_there_are_more(database: Database) -> None:
+    store(database, SPACE, clustered(18, SPACE.dimension, seed=1), {"author": list("A" * 10 + "B" * 5 + "C" * 3)})
+    with database.connection() as (conn, _):
+        count_again(conn, COLLECTION)
+        kept = read_counted(conn, COLLECTION)
+        assert kept is not None
+        for counted in (None, kept):
+            shown = [
+                facets(conn, COLLECTION, parse_filters(where), top=1, kept=counted).columns[0]
+                for where in (["author=B"], ["author=C"], ["author=B", "author=C"])
+            ]
+            assert [(facet.values, facet.more) for facet in shown] == [
+                ([("A", 10), ("B", 5)], True),
+                ([("A", 10), ("C", 3)], True),
+                ([("A", 10), ("B", 5), ("C", 3)], False),
+            ]
 
 
 def test_a_restricted_picture_is_nowhere_at_once(database: Database, paintings: None) -> None:

@@ -76,6 +76,8 @@ def test_a_right_address_is_read(dsn: str, shown: str) -> None:
 def test_the_setting_is_named() -> None:
     with pytest.raises(PinakesError, match="PINAKES_LIMITER_URL is not an address"):
         check_address("art", LIMITER_URL)
+    with pytest.raises(PinakesError, match="PINAKES_LIMITER_URL is not of the form cloudsql://"):
+        check_address("cloudsql://me@p:r/db", LIMITER_URL)
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70])

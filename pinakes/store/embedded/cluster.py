@@ -56,7 +56,7 @@ _HBA = "# Written by Pinakes: the private socket, with the password in PINAKES_H
 
 
 def read_state(place: Place) -> dict[str, str]:
-    """What the last start decided: `home`, `sockets`, `prefix`, `user`, `version`; empty before the first."""
+    """What the last start decided: `sockets` and `version`; empty before the first."""
     try:
         state: dict[str, str] = json.loads(place.state.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -181,13 +181,7 @@ def _start(place: Place, alive: int) -> None:
         sockets = socket_folder(place, user, read_state(place))
         text = settings_file(this_machine(place.data), sockets)
         write_whole(place.data / _SETTINGS, text, 0o600, user)
-        state = {
-            "home": str(place.home),
-            "sockets": str(sockets),
-            "prefix": str(tools.prefix),
-            "version": tools.version,
-            "user": user.name if user is not None else "",
-        }
+        state = {"sockets": str(sockets), "version": tools.version}
         write_whole(place.state, json.dumps(state), 0o600, place.owner)
         process = _launch(place, tools, alive)
     except OSError as exc:

@@ -115,13 +115,13 @@ def _removed(path: Path, descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def locked(path: Path, owner: Owner | None = None, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+def locked(path: Path, owner: Owner | None = None) -> Iterator[None]:
     """Hold the lock of the file at `path`; the file names the holder's process to those who wait too long.
 
     Raises:
-        DatabaseError: it was not free within `timeout_s` seconds.
+        DatabaseError: it was not free within `LOCK_TIMEOUT_S` seconds.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
     pause = 0.002
     descriptor = open_lock(path, owner)
     try:
@@ -130,7 +130,7 @@ def locked(path: Path, owner: Owner | None = None, timeout_s: float = LOCK_TIMEO
             if time.monotonic() > deadline:
                 holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 raise DatabaseError(
-                    f"process {holder} has been starting or stopping the embedded server for over {timeout_s:.0f} s"
+                    f"process {holder} has been starting or stopping the embedded server for over {LOCK_TIMEOUT_S:.0f} s"
                     f" (it holds {path}); end that process if it hangs, and run again."
                 )
             time.sleep(pause)
@@ -151,29 +151,24 @@ def locked(path: Path, owner: Owner | None = None, timeout_s: float = LOCK_TIMEO
         close(descriptor)
 
 
-class Users:
-    """The processes that use the server: a locked file for each, in one folder.
+def join_users(folder: Path, owner: Owner | None = None) -> tuple[Path, int]:
+    """Register this process as a user of the server, under the server's lock.
 
-    Every method but `__init__` is called under the server's lock.
+    Returns its file in `folder`, and the descriptor that keeps that locked until it is closed.
     """
+    # Not by the process id alone: containers that share the folder may have processes of equal ids.
+    path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    descriptor = open_lock(path, owner)
+    try_lock(descriptor)
+    return path, descriptor
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
 
-    def join(self, owner: Owner | None = None) -> tuple[Path, int]:
-        """Register this process: its file, and the descriptor that keeps it locked until it is closed."""
-        # Not by the process id alone: containers that share the folder may have processes of equal ids.
-        path = self.folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        descriptor = open_lock(path, owner)
-        try_lock(descriptor)
-        return path, descriptor
-
-    def prune(self) -> int:
-        """Remove the files of processes that have ended, and count those that live."""
-        living = 0
-        for path in self.folder.iterdir():
-            if is_locked(path):
-                living += 1
-            else:
-                path.unlink(missing_ok=True)
-        return living
+def living_users(folder: Path) -> int:
+    """How many processes use the server; under its lock. The files of those that have ended are removed."""
+    living = 0
+    for path in folder.iterdir():
+        if is_locked(path):
+            living += 1
+        else:
+            path.unlink(missing_ok=True)
+    return living

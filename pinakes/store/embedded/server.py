@@ -26,7 +26,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.errors import DatabaseError
 from pinakes.store.embedded import cluster
-from pinakes.store.embedded.locks import Users, close, is_locked, locked, open_lock, try_lock
+from pinakes.store.embedded.locks import close, is_locked, join_users, living_users, locked, open_lock, try_lock
 from pinakes.store.embedded.place import Place, find_place, forget_record, make_place, relocation
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,6 @@ class ServerInfo:
         data: its data folder.
         sockets: the folder of its socket, while it runs.
         users: how many processes use it.
-        os_user: whom root's server runs as; "" for the user who started it.
         dsn: its address, for psql and psycopg.
         relocated: why its files are outside of PINAKES_HOME, or None.
     """
@@ -54,7 +53,6 @@ class ServerInfo:
     data: Path
     sockets: Path | None
     users: int
-    os_user: str
     dsn: str
     relocated: str | None
 
@@ -72,17 +70,16 @@ class _Server:
     def acquire(self) -> str:
         with self._lock:
             place = make_place(self.home)
-            users = Users(place.users)
             with locked(place.lock, place.owner):
                 # Where the home was removed and made again, the file of this process is gone, and others would not count it.
                 if self._user is None or not self._user[0].exists():
                     self._forget_user()
-                    self._user = users.join(place.owner)
+                    self._user = join_users(place.users, place.owner)
                 try:
-                    _ensure_running(place, users)
+                    _ensure_running(place)
                 except BaseException:
                     if self._count == 0:
-                        self._leave(place, users)
+                        self._leave(place)
                     raise
             self._count += 1
             return _dsn(place)
@@ -98,7 +95,7 @@ class _Server:
                 place = find_place(self.home)
                 if place is not None and self._user is not None:
                     with locked(place.lock, place.owner):
-                        self._leave(place, Users(place.users))
+                        self._leave(place)
             except DatabaseError as exc:
                 # No reason to fail what was done in the `with`: the next command that ends stops the server.
                 log.warning("%s", exc)
@@ -114,7 +111,7 @@ class _Server:
             words = cluster.last_words(place)  # before a start, which empties its log
             with locked(place.lock, place.owner):
                 ended = cluster.postmaster(place) is None
-                _ensure_running(place, Users(place.users))
+                _ensure_running(place)
             if ended:
                 log.warning(
                     "the embedded server in %s was killed, or died, while it was in use, and has been started again;"
@@ -124,9 +121,9 @@ class _Server:
                 )
             return True
 
-    def _leave(self, place: Place, users: Users) -> None:
+    def _leave(self, place: Place) -> None:
         self._forget_user()
-        if users.prune() > 0:
+        if living_users(place.users) > 0:
             return
         try:
             cluster.stop(place)
@@ -204,8 +201,7 @@ def server_info(home: Path) -> ServerInfo | None:
             version=state.get("version", ""),
             data=place.data,
             sockets=Path(state["sockets"]) if running and "sockets" in state else None,
-            users=Users(place.users).prune(),
-            os_user=state.get("user", ""),
+            users=living_users(place.users),
             dsn=_dsn(place),
             relocated=relocation(place),
         )
@@ -221,7 +217,7 @@ def stop_if_unused(home: Path) -> bool:
     if place is None or not place.users.is_dir():
         return True
     with locked(place.lock, place.owner):
-        if Users(place.users).prune() > 0:
+        if living_users(place.users) > 0:
             return False
         cluster.stop(place)
         return True
@@ -237,7 +233,7 @@ def remove_server(home: Path) -> None:
     if place is None:
         return
     with locked(place.lock, place.owner):
-        users = Users(place.users).prune() if place.users.is_dir() else 0
+        users = living_users(place.users) if place.users.is_dir() else 0
         if users > 0:
             raise DatabaseError(f"the embedded server in {place.root} is used by {users} processes; end them first.")
         cluster.stop(place)
@@ -249,7 +245,7 @@ def remove_server(home: Path) -> None:
             raise DatabaseError(f"{place.root} cannot be deleted ({exc.strerror}: {exc.filename}).") from exc
 
 
-def _ensure_running(place: Place, users: Users) -> None:
+def _ensure_running(place: Place) -> None:
     """Start the server if it does not run; wait for one that is starting or stopping, or whose postmaster was killed."""
     patience = time.monotonic() + cluster.ORPHANS_TIMEOUT_S
     recovery = time.monotonic() + cluster.START_TIMEOUT_S
@@ -267,17 +263,17 @@ def _ensure_running(place: Place, users: Users) -> None:
             return
         # A server that says it is not ready yet may be replaying its log, for as long as a start may take.
         if time.monotonic() > (recovery if status is pq.Ping.REJECT else patience):
-            _give_up_on(place, users)
+            _give_up_on(place)
         time.sleep(0.01)
 
 
-def _give_up_on(place: Place, users: Users) -> None:
+def _give_up_on(place: Place) -> None:
     """Stop a server that lives but does not answer (its socket was deleted, say), unless others still use it.
 
     Raises:
         DatabaseError: they do, or it cannot be stopped.
     """
-    others = users.prune() - 1
+    others = living_users(place.users) - 1
     if others > 0:
         raise DatabaseError(
             f"the embedded server in {place.root} lives but does not answer, and {others} other processes use it;"
