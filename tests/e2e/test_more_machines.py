@@ -210,12 +210,14 @@ def test_a_dask_cluster_is_stopped_by_ctrl_c_and_resumed_with_each_picture_paid_
     assert calls_of(site.fake, source) == [1] * 240
 
 
-def test_ray_embeds_a_run_as_one_machine_would(site: Site) -> None:
-    source = pictures(site.folder / "ray", 240, first=3000)
-    account = site.finished(site.ingest(source, "ray", "--runner", "ray"))
-    assert_balanced(site, account, "ray", 240)
-    assert account["calls"] == 240 + CHECKS == site.fake.counts["charged"]
-    assert calls_of(site.fake, source) == [1] * 240
+def test_ray_embeds_pictures_and_their_regions_as_one_machine_would(site: Site) -> None:
+    source = pictures(site.folder / "ray", 24, first=3000)
+    account = site.finished(site.ingest(source, "ray", "--runner", "ray", "--regions", "grid"))
+    assert_balanced(site, account, "ray", 24)
+    assert account["regions"]["embedded"] == account["regions"]["listed"] == 9 * 24
+    assert site.rows(f'SELECT count(*) FROM ray."{SPACE}~regions"') == [(9 * 24,)]
+    assert account["calls"] == 10 * 24 + CHECKS == site.fake.counts["charged"]
+    assert calls_of(site.fake, source) == [1] * 24
 
 
 def test_two_workers_embed_a_run_as_one_machine_would_with_its_checkpoint_in_a_bucket(
