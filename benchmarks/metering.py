@@ -13,6 +13,9 @@ from typing import Any
 
 import psycopg
 
+from pinakes.store.embedded.cluster import postmaster
+from pinakes.store.embedded.place import find_place
+
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -74,7 +77,10 @@ def postmaster_of(conn: psycopg.Connection[Any]) -> int:
 
 def postmaster_in(home: Path) -> int:
     """The process id of the embedded server of a PINAKES_HOME."""
-    return int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+    place = find_place(home)
+    pid = None if place is None else postmaster(place)
+    assert pid is not None, f"no server of {home} runs"
+    return pid
 
 
 def children_seconds() -> float:
