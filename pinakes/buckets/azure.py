@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
 import os
@@ -18,6 +17,7 @@ from pinakes.buckets.base import (
     Stored,
     glob_matcher,
     need_package,
+    once,
     short,
     unanswered,
     wordings,
@@ -63,6 +63,7 @@ class AzureContainer:
         self._account, self._name = root.removeprefix("az://").split("/")
         self._wording = _WORDING[purpose]
         self._anonymous = anonymous
+        self._client = once(self._open)
 
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
@@ -88,7 +89,7 @@ class AzureContainer:
     def list(self, prefix: str, glob: str | None) -> Iterator[Stored]:
         """See `Bucket.list`."""
         matches = glob_matcher(glob)
-        for blob in self._client.list_blobs(name_starts_with=prefix or None, results_per_page=base.PAGE):
+        for blob in self._client().list_blobs(name_starts_with=prefix or None, results_per_page=base.PAGE):
             if matches(blob.name):
                 yield _stored(blob)
 
@@ -96,7 +97,7 @@ class AzureContainer:
         """See `Bucket.folder`."""
         sizes: dict[str, int] = {}
         folders: set[str] = set()
-        for blob in self._client.walk_blobs(name_starts_with=prefix, delimiter="/", results_per_page=base.PAGE):
+        for blob in self._client().walk_blobs(name_starts_with=prefix, delimiter="/", results_per_page=base.PAGE):
             if "size" in blob:  # a folder is given as a BlobPrefix, which has none
                 sizes[blob.name] = int(blob.size)
             else:
@@ -108,7 +109,7 @@ class AzureContainer:
         from azure.core.exceptions import ResourceNotFoundError
 
         try:
-            return _stored(self._client.get_blob_client(name).get_blob_properties())
+            return _stored(self._client().get_blob_client(name).get_blob_properties())
         except ResourceNotFoundError as exc:
             if _lacks_container(exc):
                 raise
@@ -121,9 +122,15 @@ class AzureContainer:
             options["length"] = end - (start or 0)
         if start is not None or end is not None:
             options["offset"] = start or 0
+        from azure.core.exceptions import HttpResponseError
+
         try:
             with self._conditions(name):
-                return bytes(self._client.download_blob(name, **options).readall())
+                return bytes(self._client().download_blob(name, **options).readall())
+        except HttpResponseError as exc:
+            if start or exc.status_code != 416:
+                raise
+            return b""  # only an empty blob has no byte of a range from its beginning
         except OverwrittenError:
             if self.find(name) is None:  # a condition on a blob that is gone fails as well
                 raise FileNotFoundError(name) from None
@@ -140,12 +147,12 @@ class AzureContainer:
         file.seek(0)
         settings = ContentSettings(content_type=content_type, content_md5=bytearray(md5.digest()))
         with self._conditions(name):
-            self._client.upload_blob(name, file, length=size, overwrite=False, content_settings=settings)
+            self._client().upload_blob(name, file, length=size, overwrite=False, content_settings=settings)
 
     def delete(self, name: str, version: str = "") -> None:
         """See `Bucket.delete`."""
         with self._conditions(name):
-            self._client.delete_blob(name, **self._pinned(version))
+            self._client().delete_blob(name, **self._pinned(version))
 
     def _pinned(self, version: str) -> dict[str, Any]:
         """The condition that a blob is of this version."""
@@ -169,8 +176,7 @@ class AzureContainer:
                 raise
             raise FileNotFoundError(name) from exc
 
-    @functools.cached_property
-    def _client(self) -> Any:
+    def _open(self) -> Any:
         from azure.storage.blob import ContainerClient, ExponentialRetry
 
         options = {

@@ -6,13 +6,15 @@ The services' own clients are used. `pyarrow.fs` lists neither checksums nor typ
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from pinakes.errors import CheckpointError, PinakesError, SourceError, UsageError, extra_install, one_line
 
@@ -145,7 +147,7 @@ class Bucket(Protocol):
         ...
 
     def read(self, name: str, *, version: str = "", start: int | None = None, end: int | None = None) -> bytes:
-        """Its bytes from `start` to before `end`, which may be behind its last one.
+        """Its bytes from `start` to before `end`, which may be behind its last one, also in an empty object.
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -169,6 +171,19 @@ class Bucket(Protocol):
             OverwrittenError: it is another version.
         """
         ...
+
+
+def once(open_client: Callable[[], Any]) -> Callable[[], Any]:
+    """`open_client` for many threads: the first one opens the client, all others wait for it and share it."""
+    # Under a lock, since the first requests may come from 64 threads at once, and one client's connections are enough for
+    # all of them. The cache alone takes none while it calls, and neither does `functools.cached_property`.
+    lock, opened = threading.Lock(), functools.cache(open_client)
+
+    def client() -> Any:
+        with lock:
+            return opened()
+
+    return client
 
 
 def need_package(root: str, module: str, extra: str) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import functools
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any
 
-from pinakes.buckets.base import TIMEOUT, OverwrittenError, Purpose, Stored, wordings
+from pinakes.buckets.base import TIMEOUT, OverwrittenError, Purpose, Stored, once, wordings
 from pinakes.buckets.gcs_client import READ_ONLY, READ_WRITE, google_errors, open_client, retry
 from pinakes.errors import SourceError, UsageError
 
@@ -52,28 +50,18 @@ class GcsBucket:
         self.root = root
         self._wording = _WORDING[purpose]
         self._user_project = user_project
-        self._open = functools.partial(
-            open_client,
-            self._wording,
-            READ_ONLY if purpose is Purpose.READ else READ_WRITE,
-            anonymous=anonymous,
-            user_project=user_project,
-        )
-        self._lock = threading.Lock()
-        self._opened: Any = None
+        self._rights = READ_ONLY if purpose is Purpose.READ else READ_WRITE
+        self._anonymous = anonymous
+        self._bucket = once(self._open)
 
     def errors(self, what: str) -> AbstractContextManager[None]:
         """See `Bucket.errors`."""
         return google_errors(self._wording, what)
 
-    def _bucket(self) -> Any:
+    def _open(self) -> Any:
         """The `google.cloud.storage.Bucket`."""
-        # Under the lock, since the first requests may come from 64 threads at once, and one client's connections
-        # are enough for all of them.
-        with self._lock:
-            if self._opened is None:
-                self._opened = self._open().bucket(self.root.removeprefix("gs://"), user_project=self._user_project)
-            return self._opened
+        client = open_client(self._wording, self._rights, anonymous=self._anonymous, user_project=self._user_project)
+        return client.bucket(self.root.removeprefix("gs://"), user_project=self._user_project)
 
     def list(self, prefix: str, glob: str | None) -> Iterator[Stored]:
         """See `Bucket.list`; the bucket itself applies the glob."""
@@ -100,11 +88,12 @@ class GcsBucket:
 
     def read(self, name: str, *, version: str = "", start: int | None = None, end: int | None = None) -> bytes:
         """See `Bucket.read`; the whole of an object is compared with its checksum."""
-        with _conditions(name):
-            data = (
-                self._bucket()
-                .blob(name)
-                .download_as_bytes(
+        from google.api_core.exceptions import RequestRangeNotSatisfiable
+
+        blob = self._bucket().blob(name)
+        try:
+            with _conditions(name):
+                data = blob.download_as_bytes(
                     if_generation_match=int(version) if version else None,
                     start=start,
                     end=None if end is None else end - 1,
@@ -112,8 +101,11 @@ class GcsBucket:
                     timeout=TIMEOUT,
                     retry=retry(),
                 )
-            )
-            return bytes(data)
+        except RequestRangeNotSatisfiable:
+            if start:
+                raise
+            return b""  # only an empty object has no byte of a range from its beginning
+        return bytes(data)
 
     def create(self, name: str, file: IO[bytes], size: int, content_type: str) -> None:
         """See `Bucket.create`; repeated for up to `pinakes.buckets.gcs_client.DEADLINE` seconds."""

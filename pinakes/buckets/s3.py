@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pinakes.buckets.base import (
     Stored,
     glob_matcher,
     need_package,
+    once,
     short,
     unanswered,
     wordings,
@@ -61,6 +61,7 @@ class S3Bucket:
         self._name = root.removeprefix("s3://")
         self._wording = _WORDING[purpose]
         self._anonymous = anonymous
+        self._client = once(self._open)
 
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
@@ -107,7 +108,7 @@ class S3Bucket:
         from botocore.exceptions import ClientError
 
         try:
-            head = self._client.head_object(Bucket=self._name, Key=name)
+            head = self._client().head_object(Bucket=self._name, Key=name)
         except ClientError as exc:
             # The answer to a HEAD request has no body to name an error, so botocore gives its status as the code.
             if exc.response["Error"]["Code"] in {"404", "NoSuchKey"}:
@@ -120,13 +121,18 @@ class S3Bucket:
         options = {"IfMatch": f'"{version}"'} if version else {}
         if start is not None or end is not None:
             options["Range"] = f"bytes={start or 0}-{'' if end is None else end - 1}"
-        from botocore.exceptions import HTTPClientError, IncompleteReadError
+        from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 
         reads = 0
         while True:
             reads += 1
             with self._conditions(name):
-                answer = self._client.get_object(Bucket=self._name, Key=name, **options)
+                try:
+                    answer = self._client().get_object(Bucket=self._name, Key=name, **options)
+                except ClientError as exc:
+                    if start or exc.response["Error"]["Code"] != "InvalidRange":
+                        raise
+                    return b""  # only an empty object has no byte of a range from its beginning
                 try:
                     # A `with` of the body itself would give urllib3's answer, which compares no checksum.
                     with contextlib.closing(answer["Body"]) as body:
@@ -139,7 +145,7 @@ class S3Bucket:
         """See `Bucket.create`."""
         file.seek(0)
         with self._conditions(name):
-            self._client.put_object(
+            self._client().put_object(
                 Bucket=self._name, Key=name, Body=file, ContentLength=size, ContentType=content_type, IfNoneMatch="*"
             )
 
@@ -147,10 +153,10 @@ class S3Bucket:
         """See `Bucket.delete`."""
         options = {"IfMatch": f'"{version}"'} if version else {}
         with self._conditions(name):
-            self._client.delete_object(Bucket=self._name, Key=name, **options)
+            self._client().delete_object(Bucket=self._name, Key=name, **options)
 
     def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
-        pages = self._client.get_paginator("list_objects_v2")
+        pages = self._client().get_paginator("list_objects_v2")
         yield from pages.paginate(Bucket=self._name, Prefix=prefix, PaginationConfig={"PageSize": base.PAGE}, **options)
 
     @contextmanager
@@ -169,8 +175,7 @@ class S3Bucket:
                 raise (FileExistsError if operation == "PutObject" else OverwrittenError)(name) from exc
             raise
 
-    @functools.cached_property
-    def _client(self) -> Any:
+    def _open(self) -> Any:
         import boto3
         from botocore import UNSIGNED
         from botocore.config import Config

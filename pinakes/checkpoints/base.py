@@ -174,8 +174,8 @@ class Storage(Protocol):
         """Move a foreign file out of the way, keeping its name: where it is now, or None when it cannot be moved."""
         ...
 
-    def remove_leftovers(self) -> int:
-        """Remove what writers that died have left behind for more than a day; how many files."""
+    def remove_leftovers(self) -> None:
+        """Remove what writers that died have left behind for more than a day."""
         ...
 
 

@@ -146,9 +146,8 @@ class BucketStorage:
         except (CheckpointError, OverwrittenError):  # a reader without the right to write goes on without it
             return None
 
-    def remove_leftovers(self) -> int:
-        """See `Storage.remove_leftovers`: 0; of an upload that ended half-way nothing can be seen, and nothing stays."""
-        return 0
+    def remove_leftovers(self) -> None:
+        """See `Storage.remove_leftovers`: of an upload that ended half-way nothing can be seen, and nothing stays."""
 
     def _is_kept(self, name: str, file: IO[bytes], size: int) -> bool:
         """Whether an object holds these bytes."""

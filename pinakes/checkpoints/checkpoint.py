@@ -214,9 +214,9 @@ class Checkpoint:
         """
         self._parts.accept_losses()
 
-    def remove_leftovers(self) -> int:
-        """Remove the temporary files, older than a day, of writers that died; how many."""
-        return self._storage.remove_leftovers()
+    def remove_leftovers(self) -> None:
+        """Remove the temporary files, older than a day, of writers that died."""
+        self._storage.remove_leftovers()
 
     def vectors_at(self, ledger: Ledger, positions: Rows) -> Iterator[VectorChunk]:
         """The vectors at ascending positions of a ledger of this checkpoint, all of them ok; see `vectors`."""

@@ -109,16 +109,13 @@ class FolderStorage:
             return None
         return str(target)
 
-    def remove_leftovers(self) -> int:
+    def remove_leftovers(self) -> None:
         """See `Storage.remove_leftovers`."""
         oldest = time.time() - LEFTOVER_SECONDS
-        removed = 0
         for path in self._folder.glob(".*part-*.tmp"):
             with contextlib.suppress(OSError):  # gone already, or not ours to remove; it is never read
                 if path.stat().st_mtime < oldest:
                     path.unlink()
-                    removed += 1
-        return removed
 
 
 def explain(exc: OSError) -> str:

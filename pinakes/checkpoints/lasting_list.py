@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import astuple, fields
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from pinakes.checkpoints.base import Storage
@@ -16,13 +18,31 @@ from pinakes.checkpoints.folder import explain
 from pinakes.checkpoints.locations import open_storage
 from pinakes.checkpoints.parts import MAX_LISTINGS
 from pinakes.errors import CheckpointError
+from pinakes.tombstones import Tombstone
+from pinakes.types import Decision
 
 SUFFIX = ".json"
 
 FORMAT_VERSION = 1
 """Raised by hand when the meaning of a field changes."""
 
-Entry = TypeVar("Entry")
+Entry = TypeVar("Entry", bound=Decision | Tombstone)
+"""Its fields are texts, and then a moment with its time zone."""
+
+
+def decision_file(root: str, collection: str) -> LastingList[Decision]:
+    """The decisions about copies in one collection, at `<root>/<collection>/decisions-<uuid>.json`."""
+    what = ("decisions about copies", "without it they would have to be made again")
+    return LastingList(root, collection, "decisions", Decision, what)
+
+
+def tombstone_file(root: str, collection: str) -> LastingList[Tombstone]:
+    """The pictures that one collection has forgotten, at `<root>/<collection>/forgotten-<uuid>.json`.
+
+    Nothing may be indexed while it cannot be read: a forgotten picture could come back.
+    """
+    what = ("forgotten pictures", "without it they could come back")
+    return LastingList(root, collection, "forgotten", Tombstone, what)
 
 
 class LastingList(Generic[Entry]):
@@ -32,27 +52,18 @@ class LastingList(Generic[Entry]):
         root: of the checkpoints: the path of a folder, or the address of a folder in a bucket.
         collection: the collection.
         name: begins the names of its files, and is the key of its entries in them.
-        written: an entry as JSON.
-        parsed: an entry of that JSON; raises ValueError, KeyError or TypeError where it is none.
+        kind: the class of its entries.
         what: what it lists, and what is lost without it, for messages.
 
     Raises:
         UsageError: the root is neither, or the collection cannot have that name.
     """
 
-    def __init__(
-        self,
-        root: str,
-        collection: str,
-        name: str,
-        written: Callable[[Entry], dict[str, Any]],
-        parsed: Callable[[dict[str, Any]], Entry],
-        what: tuple[str, str],
-    ) -> None:
+    def __init__(self, root: str, collection: str, name: str, kind: type[Entry], what: tuple[str, str]) -> None:
         self._storage: Storage = open_storage(root, collection)
         self._name = name
-        self._written = written
-        self._parsed = parsed
+        self._kind = kind
+        self._fields = [field.name for field in fields(kind)]
         self._what = what
 
     def read(self) -> list[Entry]:
@@ -78,7 +89,7 @@ class LastingList(Generic[Entry]):
         Raises:
             CheckpointError: they cannot be written.
         """
-        rows = [self._written(entry) for entry in entries]
+        rows = [self._row(entry) for entry in entries]
         if rows:
             document = {"format": FORMAT_VERSION, self._name: rows}
             data = json.dumps(document, ensure_ascii=False, indent=1).encode()
@@ -99,6 +110,17 @@ class LastingList(Generic[Entry]):
     def _names(self) -> set[str]:
         return {n for n in self._storage.names() if n.startswith(f"{self._name}-") and n.endswith(SUFFIX)}
 
+    def _row(self, entry: Entry) -> dict[str, str]:
+        *texts, at = astuple(entry)
+        return dict(zip(self._fields, (*texts, at.isoformat()), strict=True))
+
+    def _entry(self, row: dict[str, Any]) -> Entry:
+        *texts, at = (row[name] for name in self._fields)
+        moment = datetime.fromisoformat(at)
+        if not all(isinstance(text, str) for text in texts) or moment.tzinfo is None:
+            raise ValueError("a field has another type")
+        return self._kind(**dict(zip(self._fields, (*texts, moment), strict=True)))
+
     def _read(self, name: str) -> list[Entry]:
         where = f"{name} in {self._storage.location}"
         try:
@@ -112,7 +134,7 @@ class LastingList(Generic[Entry]):
             document = json.loads(data)
             version = int(document["format"])
             if version <= FORMAT_VERSION:
-                return [self._parsed(row) for row in document[self._name]]
+                return [self._entry(row) for row in document[self._name]]
         except (ValueError, KeyError, TypeError) as exc:
             what, loss = self._what
             raise CheckpointError(

@@ -208,7 +208,8 @@ def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None
     edges = _edges(small)
 
     def fit(sides: tuple[float, ...]) -> tuple[float, float]:
-        cut = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=_box(sides)))
+        left, top, right, bottom = sides
+        cut = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=(left, top, right, bottom)))
         return correlation(_edges(cut), edges), correlation(cut, small)
 
     best = fit(box)
@@ -222,11 +223,6 @@ def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None
                         best, box = found, moved
                         break
     return best[0] if best[0] >= LEAST_EDGES and best[1] >= LEAST_GREY else None
-
-
-def _box(sides: tuple[float, ...]) -> tuple[float, float, float, float]:
-    left, top, right, bottom = sides
-    return left, top, right, bottom
 
 
 def _places(whole: Grey, part: Grey, scales: tuple[float, ...], side: int) -> list[tuple[float, float, int, int]]:

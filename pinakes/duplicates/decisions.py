@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Literal
 
-from pinakes.checkpoints.decision_file import decision_file
+from pinakes.checkpoints.lasting_list import decision_file
 from pinakes.duplicates.finding import regroup
 from pinakes.duplicates.groups import newest
 from pinakes.errors import UsageError

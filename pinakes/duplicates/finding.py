@@ -6,7 +6,6 @@ compares only new pictures.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from pinakes.duplicates.comparison import compare
 from pinakes.duplicates.groups import TWO_SIDES, grouped, newest
 from pinakes.duplicates.sketch import Sketch, turned_shapes
 from pinakes.errors import PictureError, SourceError
+from pinakes.sources.fingerprints import fingerprint_bytes
 from pinakes.sources.reading import read_uri
 from pinakes.store.bulk_reads import stored_listing
 from pinakes.store.connection import Connection
@@ -142,7 +142,7 @@ def _sketch_of(picture: tuple[str, str]) -> StoredSketch | None:
     except (SourceError, PictureError) as exc:
         logger.warning("%s is compared by its name and its bytes alone: %s", uri, exc)
         return None
-    if fingerprint.startswith("md5:") and fingerprint[4:] != hashlib.md5(data, usedforsecurity=False).hexdigest():
+    if fingerprint.startswith("md5:") and fingerprint != fingerprint_bytes(data):
         logger.warning("%s was changed since it was ingested, so it is not compared; ingest it again.", uri)
         return None
     return StoredSketch(fingerprint, sketch.written(), sketch.pixels, None if sketch.flat else sketch.shape())

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from pinakes.checkpoints.tombstone_file import TombstoneFile
+from pinakes.checkpoints.lasting_list import tombstone_file
 from pinakes.errors import CheckpointError, UsageError
 from pinakes.files import whole_file
 from pinakes.metadata.column_map import ColumnMap
@@ -30,6 +30,7 @@ from pinakes.metadata.table import Cleaning, read_metadata
 from pinakes.sources.iiif.source import open_iiif
 from pinakes.sources.kinds import IIIF
 from pinakes.spaces import Space
+from pinakes.tombstones import Tombstones
 from pinakes.types import Vector
 
 SUFFIXES = (".csv", ".parquet", ".xlsx")
@@ -108,7 +109,7 @@ def kept_vectors(checkpoint: str, collection: str, space: Space) -> tuple[Checkp
     """
     kept = open_checkpoint(checkpoint, collection, space)
     # A take-down that was interrupted leaves answers behind, and an export is passed on to others.
-    tombstones = TombstoneFile(checkpoint, collection).read()
+    tombstones = Tombstones(tombstone_file(checkpoint, collection).read())
     ledger = kept.ledger()
     newest = {
         image_id: fingerprint

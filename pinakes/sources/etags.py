@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import NamedTuple
 
 from pinakes.sources.sqlite_cache import SqliteCache, digest
@@ -20,6 +19,7 @@ class Known(NamedTuple):
 class EtagCache(SqliteCache):
     """Fingerprints by URL and validator."""
 
+    file = "etags.sqlite"
     table = "etags"
     schema = """
         CREATE TABLE IF NOT EXISTS etags (
@@ -40,8 +40,3 @@ class EtagCache(SqliteCache):
     def forget(self, urls: Collection[str], fingerprints: Collection[str]) -> int | None:
         """Delete the rows of some URLs, and of every URL that held certain bytes; how many, or None if that failed."""
         return self._forget("DELETE FROM etags WHERE url = ?", urls, fingerprints)
-
-
-def open_etag_cache(home: Path) -> EtagCache:
-    """The cache in Pinakes' own folder `home`; nothing is read or created before the first use."""
-    return EtagCache(home / "etags.sqlite")

@@ -90,6 +90,7 @@ _NOTHING = _Window(b"", b"\xff", b"", {})
 class FingerprintCache(SqliteCache):
     """Fingerprints by root and relative path, valid as long as size, mtime and ctime are the same."""
 
+    file = "fingerprints.sqlite"
     table = "fingerprints"
     schema = """
         CREATE TABLE IF NOT EXISTS fingerprints (
@@ -101,8 +102,8 @@ class FingerprintCache(SqliteCache):
     """
     without = "every file is hashed again"
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
         self._window = _NOTHING
 
     def get(self, root: bytes, relative: bytes, status: os.stat_result) -> str | None:
@@ -157,8 +158,3 @@ class FingerprintCache(SqliteCache):
         """
         self._window = _NOTHING
         return self._forget(by_path, paths, fingerprints)
-
-
-def open_cache(home: Path) -> FingerprintCache:
-    """The cache in Pinakes' own folder `home`; nothing is read or created before the first use."""
-    return FingerprintCache(home / "fingerprints.sqlite")

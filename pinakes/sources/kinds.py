@@ -13,7 +13,7 @@ from pinakes.buckets.addresses import FORMS, in_bucket
 from pinakes.errors import SourceError, UsageError
 from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.base import Source
-from pinakes.sources.fingerprints import open_cache
+from pinakes.sources.fingerprints import FingerprintCache
 from pinakes.sources.folder import FolderSource
 from pinakes.sources.listfile import ListFileSource
 from pinakes.sources.local import named_path
@@ -106,7 +106,7 @@ def open_source(
     path, is_folder = found_here(source)
     if is_folder:
         refuse("a folder", _LISTS, _BUCKETS)
-        return FolderSource(path, cache=open_cache(home), limit=limit)
+        return FolderSource(path, cache=FingerprintCache(home), limit=limit)
     refuse("a list", _BUCKETS)
     try:
         of_urls = names_urls(path, key)
@@ -114,11 +114,11 @@ def open_source(
         raise SourceError(f"the list {str(path)!r} cannot be read: {exc.strerror or exc}.") from exc
     if of_urls:
         _refuse({"--under": under}, "a list of files", source, "a list of URLs")
-        from pinakes.sources.etags import open_etag_cache
+        from pinakes.sources.etags import EtagCache
         from pinakes.sources.urls import UrlListSource
 
-        return UrlListSource(path, key=key, cache=open_etag_cache(home), limit=limit)
-    return ListFileSource(path, under=under, key=key, cache=open_cache(home), limit=limit)
+        return UrlListSource(path, key=key, cache=EtagCache(home), limit=limit)
+    return ListFileSource(path, under=under, key=key, cache=FingerprintCache(home), limit=limit)
 
 
 def address_of_iiif(source: str) -> str | Path | None:

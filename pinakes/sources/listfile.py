@@ -18,7 +18,7 @@ from pinakes.errors import SourceError
 from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.fingerprints import FingerprintCache
 from pinakes.sources.local import FoundFile, LocalFiles, collision, spelled
-from pinakes.sources.urltable import DELIMITERS, split_line
+from pinakes.sources.urltable import DELIMITERS, column_of, split_line
 from pinakes.types import ErrorClass, Failure, Rejected, Skipped
 
 DEFAULT_KEY = "IMAGE_FILE"
@@ -179,13 +179,9 @@ def _names(path: Path, key: str | None) -> Iterator[tuple[str, int]]:
 
 def _rows(file: TextIO, path: Path, key: str | None) -> Iterator[tuple[str, int]]:
     header = file.readline()
-    # The delimiter is the one that gives a column of the right name: a title in a header may hold a comma or a semicolon.
     column = key or DEFAULT_KEY
-    for delimiter in DELIMITERS:
-        columns = split_line(header, delimiter)
-        if column in columns:
-            break
-    else:
+    at, delimiter = column_of(header, "", column)
+    if at is None:
         if key is None and not _is_table(header, path):
             yield from (
                 (line.rstrip("\r\n"), number) for number, line in enumerate(chain([header], file), 1) if line.strip()
@@ -196,7 +192,6 @@ def _rows(file: TextIO, path: Path, key: str | None) -> Iterator[tuple[str, int]
             f"the list {str(path)!r} has no column {column!r}, only {', '.join(map(repr, shown[:20]))}; name the column"
             " of file names with --key."
         )
-    at = columns.index(column)
     rows = csv.reader(file, delimiter=delimiter)
     start = 2
     for row in rows:

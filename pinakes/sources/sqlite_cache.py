@@ -34,18 +34,25 @@ class SqliteCache:
     Threads may share one object, processes open one each. Since it is only a cache, a damaged file is renamed and a new
     one begun, and a file that cannot be used at all (a full disk, no permission) is ignored; the log has a warning of it.
 
+    Nothing is read or created before the first use.
+
+    Args:
+        home: Pinakes' own folder, in which the file is.
+
     Attributes:
+        file: the file's name.
         table: the table's name.
         schema: the statement that creates it.
         without: what a listing does without the cache, for the warnings.
     """
 
+    file: ClassVar[str]
     table: ClassVar[str]
     schema: ClassVar[str]
     without: ClassVar[str]
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, home: Path) -> None:
+        self._path = home / self.file
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._inode: int | None = None

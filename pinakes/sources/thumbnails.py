@@ -128,7 +128,7 @@ class DiskCache:
             if self._unseen < self._max_bytes / 20:
                 return
             self._unseen = 0
-        self._make_room(keep=path)
+        self.trim(keep=path)
 
     def remove(self, key: str) -> bool:
         """Remove the file under `key`; whether there was one.
@@ -142,14 +142,8 @@ class DiskCache:
             return False
         return True
 
-    def trim(self) -> tuple[int, int]:
-        """Remove files until the size is within the limit; how many bytes there were, and how many remain."""
-        return self._make_room()
-
-    def _path(self, key: str) -> Path:
-        return self._folder / key[:2] / key
-
-    def _make_room(self, keep: Path | None = None) -> tuple[int, int]:
+    def trim(self, *, keep: Path | None = None) -> tuple[int, int]:
+        """Remove files except `keep` until the size is within the limit; how many bytes there were, and how many remain."""
         files: list[tuple[float, int, Path]] = []
         for path in self._folder.glob("??/*"):
             with contextlib.suppress(OSError):  # another process has just removed it, or it belongs to another user
@@ -169,6 +163,9 @@ class DiskCache:
                     path.unlink(missing_ok=True)
                     held -= size
         return before, held
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / key
 
 
 class Thumbnails:

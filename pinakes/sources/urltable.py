@@ -20,6 +20,7 @@ DELIMITERS = ("\t", ",", ";")
 """What may stand between the columns of a list."""
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
+_LOGIN = re.compile(r"[^/?#]*//([^/?#]*@)")
 _PEEK = 1 << 16
 _UNSAFE = re.compile(rb"[\0-\x1f\x7f]")
 
@@ -30,7 +31,7 @@ class UrlLine:
 
     Attributes:
         number: the line, from 1.
-        url: as in the list, trimmed.
+        url: as in the list, trimmed; of one with a problem without user name and password.
         image_id: its id; for a URL that cannot have one, a text to show.
         problem: why nothing can be fetched from it, or None.
         unchanged: whether the file is known to be as it was last time, so that nothing is requested if it is in the cache.
@@ -62,7 +63,7 @@ def names_urls(path: Path, key: str | None = None) -> bool:
     header, first = [*lines, "", ""][:2]
     if _URL.match(header.strip()):
         return True
-    column, delimiter = _column(header, first, key)
+    column, delimiter = column_of(header, first, key)
     row = split_line(first, delimiter)
     return column is not None and column < len(row) and _URL.match(row[column]) is not None
 
@@ -87,7 +88,7 @@ def read_urls(path: Path, key: str | None) -> Iterator[UrlLine]:
                     if line.strip():
                         yield _line(number, line.strip(), None)
                 return
-            column, delimiter = _column(header, first, key)
+            column, delimiter = column_of(header, first, key)
             if column is None:
                 raise SourceError(f"the list {str(path)!r} has no column {key or 'of URLs'!r}; name it with --key.")
             columns = split_line(header, delimiter)
@@ -105,8 +106,9 @@ def read_urls(path: Path, key: str | None) -> Iterator[UrlLine]:
         raise SourceError(f"the list {str(path)!r} cannot be read as a table ({exc}); save it as UTF-8.") from exc
 
 
-def _column(header: str, first: str, key: str | None) -> tuple[int | None, str]:
-    """The column of URLs of a table with this header and this first row, and the delimiter of its columns."""
+def column_of(header: str, first: str, key: str | None) -> tuple[int | None, str]:
+    """The column `key`, or else that of URLs, of a table with this header and first row; and what stands between columns."""
+    # The delimiter is the one that gives a column of that name: a title in a header may hold a comma or a semicolon.
     headers = {delimiter: split_line(header, delimiter) for delimiter in DELIMITERS}
     if key is not None:
         return next(
@@ -119,19 +121,22 @@ def _column(header: str, first: str, key: str | None) -> tuple[int | None, str]:
 
 def _line(number: int, url: str, name: str | None) -> UrlLine:
     try:
-        image_id = _image_id(url) if not name else ids.image_id(name)
-    except (ids.BadNameError, ValueError) as exc:
-        return UrlLine(number, url, ids.printable_name(name or url) or f"line {number}", str(exc))
-    return UrlLine(number, url, image_id, None)
+        check_url(url)
+        return UrlLine(number, url, ids.image_id(name) if name else _image_id(url), None)
+    except ValueError as exc:
+        why = str(exc)
+        # All three are kept and shown, so none may hold a password; Python's own errors quote parts of the address.
+        if login := _LOGIN.match(url):
+            url, why = (text.replace(login[1], "[redacted]@") for text in (url, why))
+        return UrlLine(number, url, ids.printable_name(name or url) or f"line {number}", why)
 
 
 def _image_id(url: str) -> str:
     """`host/path`, percent-decoded where that is safe, with the query if there is one.
 
     Raises:
-        ValueError: nothing can, or may, be fetched from this URL.
+        BadNameError: that cannot be an id.
     """
-    check_url(url)
     parts = urlsplit(url)
     # Without the scheme and the usual port, so that an id does not change where only the spelling of the URL does.
     host = (parts.hostname or "") + (f":{parts.port}" if parts.port not in {None, 443} else "")

@@ -15,15 +15,15 @@ from urllib.parse import unquote_to_bytes
 from pinakes import ids
 from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from pinakes.checkpoints.folder import SET_ASIDE
+from pinakes.checkpoints.lasting_list import tombstone_file
 from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger, LedgerRow
 from pinakes.checkpoints.locations import kept_spaces, open_storage
-from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import UsageError
 from pinakes.images.regions import whole
 from pinakes.settings import Settings
-from pinakes.sources.etags import open_etag_cache
-from pinakes.sources.fingerprints import open_cache
-from pinakes.sources.iiif.documents import open_document_cache
+from pinakes.sources.etags import EtagCache
+from pinakes.sources.fingerprints import FingerprintCache
+from pinakes.sources.iiif.documents import DocumentCache
 from pinakes.sources.thumbnails import forget_thumbnails
 from pinakes.spaces import Space
 from pinakes.store.collections import collection_names, open_collection, prepare, require_collection
@@ -121,13 +121,13 @@ class Takedowns:
         self._database = database
         self._collection = collection
         self._root = checkpoint or settings.checkpoint
-        self._file = TombstoneFile(self._root, collection)
+        self._file = tombstone_file(self._root, collection)
         with database.connection() as (conn, _):
             prepare(conn)
             self._in_table = collection in collection_names(conn)
             if self._in_table:
                 open_collection(conn, collection)
-            elif not list(kept_spaces(self._root, collection)) and not len(self._file.read()):
+            elif not list(kept_spaces(self._root, collection)) and not self._file.read():
                 require_collection(conn, collection)
 
     def tombstones(self) -> Tombstones:
@@ -311,11 +311,11 @@ class Takedowns:
             done.notes.append(f"thumbnails in {folder} cannot be removed: {exc.strerror or exc}")
         files = [unquote_to_bytes(i.uri.removeprefix("file://")) for i in found.stored if i.uri.startswith("file://")]
         urls = [i.uri for i in found.stored if i.uri.startswith(("https://", "http://"))]
-        with open_cache(self._settings.home) as cache:
+        with FingerprintCache(self._settings.home) as cache:
             hashed = cache.forget(files, found.known_bytes)
-        with open_etag_cache(self._settings.home) as etags:
+        with EtagCache(self._settings.home) as etags:
             fetched = etags.forget(urls, found.known_bytes)
-        with open_document_cache(self._settings.home) as documents:
+        with DocumentCache(self._settings.home) as documents:
             # Only pictures with a URL can be described by a IIIF document.
             described = documents.forget_all() if urls else 0
         if None in (hashed, fetched, described):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinakes.checkpoints.tombstone_file import TombstoneFile
+from pinakes.checkpoints.lasting_list import tombstone_file
 from pinakes.store.collections import collection_names, open_collection
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database
@@ -22,14 +22,14 @@ def sync_tombstones(database: Database, collection: str, root: str, *, lease_sec
     Raises:
         CheckpointError: they cannot be read, or the missing ones cannot be written.
     """
-    file = TombstoneFile(root, collection)
+    file = tombstone_file(root, collection)
     with database.connection() as (conn, _):
-        kept, stored = file.read(), stored_tombstones(conn, collection)
+        kept, stored = Tombstones(file.read()), stored_tombstones(conn, collection)
         # Nearly always both have the same, and then a run need not wait for the lease.
         if len(stored - kept) or len(kept - stored):
             with list_lease(database, collection, lease_seconds):
                 # Read again: an `undo` between the two may have removed what would be added here.
-                kept, stored = file.read(), stored_tombstones(conn, collection)
+                kept, stored = Tombstones(file.read()), stored_tombstones(conn, collection)
                 file.add(stored - kept)
                 add_tombstones(conn, collection, kept - stored)
     return kept | stored
@@ -37,7 +37,7 @@ def sync_tombstones(database: Database, collection: str, root: str, *, lease_sec
 
 def known_tombstones(conn: Connection, collection: str, root: str) -> Tombstones:
     """The tombstones of checkpoint and table together, with nothing written; the collection need not exist yet."""
-    kept = TombstoneFile(root, collection).read()
+    kept = Tombstones(tombstone_file(root, collection).read())
     if collection not in collection_names(conn):
         return kept
     open_collection(conn, collection)

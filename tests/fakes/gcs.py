@@ -430,7 +430,7 @@ class GcsFake(Fake["_Server"]):
             "X-Goog-Stored-Content-Encoding": "identity",
         }
         part = _RANGE.match(headers.get("Range") or "")
-        if part is None or not stored.data:
+        if part is None:
             self._sent(len(stored.data))
             return 200, stored.data, extra
         start, end = int(part[1]), min(int(part[2] or len(stored.data) - 1), len(stored.data) - 1)

@@ -332,26 +332,27 @@ def test_nobody_listening_is_a_lost_connection_after_one_attempt() -> None:
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("values", "why"),
     [
-        None,
-        "x",
-        [],
-        [1.0] * 3,
-        [1.0] * 5,
-        [1.0, 2.0, "3", 4.0],
-        [[1.0] * 4],
-        [1.0, None, 1.0, 1.0],
-        [1.0, [2.0], 3.0, 4.0],
-        [1.0, float("nan"), 1.0, 1.0],
-        [1e300, 1.0, 1.0, 1.0],
-        [10**400, 1, 1, 1],
-        {"0": 1.0},
-        [True, False, True, True],
+        (None, "not NoneType"),
+        ("x", "not str"),
+        ({"0": 1.0}, "not dict"),
+        ([], r"4 numbers was expected, not of shape \(0,\)"),
+        ([1.0] * 3, r"4 numbers was expected, not of shape \(3,\)"),
+        ([1.0] * 5, r"4 numbers was expected, not of shape \(5,\)"),
+        ([1.0, 2.0, "3", 4.0], "not a number"),
+        ([[1.0] * 4], "not a number"),
+        ([1.0, None, 1.0, 1.0], "not a number"),
+        ([1.0, [2.0], 3.0, 4.0], "not a number"),
+        ([10**400, 1, 1, 1], "not a number"),
+        ([True, False, True, True], "not a number"),
+        ([1.0, float("nan"), 1.0, 1.0], "not finite"),
+        ([1e300, 1.0, 1.0, 1.0], "not finite"),
+        ([0.0] * 4, "all numbers of the vector are zero"),
     ],
 )
-def test_a_vector_is_so_many_finite_numbers_or_the_servers_error(values: object) -> None:
-    with pytest.raises(CallError, match="cannot be used") as caught:
+def test_a_vector_is_so_many_finite_numbers_or_the_servers_error(values: object, why: str) -> None:
+    with pytest.raises(CallError, match=rf"cannot be used: .*{why}") as caught:
         vector_of(values, 4, provider="Someone")
     assert caught.value.error_class is ErrorClass.SERVER
 

@@ -20,6 +20,7 @@ from pinakes.sources.bucket import BucketSource
 from pinakes.sources.fingerprints import ChangedError
 from pinakes.sources.kinds import open_source
 from pinakes.sources.reading import read_uri
+from pinakes.sources.thumbnails import Thumbnails
 from pinakes.types import Entry, ErrorClass, Image, Rejected, Skipped
 from tests.fakes.faults import Fault, Faults, Kind
 from tests.fakes.gcs import GcsFake
@@ -266,6 +267,12 @@ def test_a_stored_picture_is_shown_whatever_its_generation(gcs: GcsFake) -> None
         read_uri("gs://pics/gone.jpg")
     with pytest.raises(SourceError, match="not the address of an object"):
         read_uri("gs://pics")
+
+
+def test_an_object_without_a_byte_is_shown_as_empty(gcs: GcsFake, tmp_path: Path) -> None:
+    put(gcs, "a.jpg", data=b"")
+    assert read_uri("gs://pics/a.jpg") == b""
+    assert Thumbnails(tmp_path).of("md5:00", "gs://pics/a.jpg", 320).placeholder == "empty"
 
 
 # --- What goes wrong

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageDraw, ImageOps
 
-from pinakes.checkpoints.decision_file import decision_file
+from pinakes.checkpoints.lasting_list import decision_file
 from pinakes.cli.main import cli
 from pinakes.duplicates.comparison import compare
 from pinakes.duplicates.finding import AT_ONCE, Looked, Told, find_copies

@@ -17,13 +17,13 @@ from click.testing import CliRunner
 from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.checkpoints import open_checkpoint
-from pinakes.checkpoints.tombstone_file import TombstoneFile
+from pinakes.checkpoints.lasting_list import tombstone_file
 from pinakes.cli.main import cli
 from pinakes.errors import CheckpointError, LockHeldError, PinakesError, UsageError
 from pinakes.ingest.opening import dry_run
 from pinakes.operations.export import export
 from pinakes.settings import Settings
-from pinakes.sources.fingerprints import fingerprint_file, open_cache
+from pinakes.sources.fingerprints import FingerprintCache, fingerprint_file
 from pinakes.sources.thumbnails import MAP_SHEETS, SIZES, DiskCache, Thumbnails
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
@@ -188,7 +188,7 @@ def test_a_checkpoint_begun_elsewhere_learns_it_from_the_table(
     elsewhere = str(tmp_path / "elsewhere")
     ended = run(settings, source, checkpoint=elsewhere, pay_again=True)
     assert (ended.account.embedded, ended.account.skipped) == (11, 1)
-    assert TombstoneFile(elsewhere, "pictures").read().ids == {GONE}
+    assert {each.image_id for each in tombstone_file(elsewhere, "pictures").read()} == {GONE}
 
 
 def test_by_id_a_picture_of_equal_bytes_stays_and_is_told_of(
@@ -537,7 +537,7 @@ def _tombstones(own: Takedowns, image_id: str) -> Tombstones:
 
 def _cache_all(settings: Settings, source: Path) -> None:
     """Keep fingerprints at once; otherwise that is done of files that are a while old, and a ctime cannot be set back."""
-    with open_cache(settings.home) as cache:
+    with FingerprintCache(settings.home) as cache:
         for path in source.iterdir():
             fingerprint, state = fingerprint_file(os.fsencode(path))
             cache.put(os.fsencode(f"{source}/"), os.fsencode(path.name), state, fingerprint, started_ns=FAR)

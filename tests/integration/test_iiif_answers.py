@@ -27,7 +27,7 @@ from pinakes.search.iiif import Publisher
 from pinakes.search.sheet import sheet_of
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.iiif import manners
-from pinakes.sources.iiif.documents import open_document_cache
+from pinakes.sources.iiif.documents import DocumentCache
 from pinakes.store.database import Database
 from pinakes.web.security import Access
 from tests.fakes.iiif import CONFINED, IiifFake, Json, image_3
@@ -344,12 +344,12 @@ def test_an_export_has_the_credit_and_a_takedown_forgets_what_documents_said(
     rows = pd.read_csv(tmp_path / "all.csv")
     (stars,) = rows[rows["author"] == "Vincent"].to_dict("records")
     assert json.loads(stars["extra"])["requiredStatement"] == CREDIT
-    with open_document_cache(home.home) as documents:
+    with DocumentCache(home.home) as documents:
         assert documents.get(f"{museum.url}/all.json") is not None
     (page,) = find(database, where=["title=A book, p. 4"]).hits
     outcome = CliRunner().invoke(cli, ["forget", page.image_id, "--yes"])
     assert outcome.exit_code == 0, outcome.output
-    with open_document_cache(home.home) as documents:
+    with DocumentCache(home.home) as documents:
         assert documents.get(f"{museum.url}/all.json") is None
     ended = run(home, f"iiif+{museum.url}/all.json")
     assert (ended.account.reused, ended.account.skipped) == (4, 1)

@@ -6,6 +6,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from botocore import exceptions as boto
 
 from pinakes.buckets.addresses import ObjectAddress, removing
-from pinakes.buckets.base import glob_matcher
+from pinakes.buckets.base import glob_matcher, once
 from pinakes.buckets.opening import open_bucket
 from pinakes.buckets.s3 import S3Bucket
 from pinakes.checkpoints import open_checkpoint
@@ -22,6 +24,8 @@ from pinakes.checkpoints.bucket import BucketStorage
 from pinakes.errors import CheckpointError, SourceError, UsageError
 from pinakes.settings import load_settings
 from pinakes.sources.bucket import BucketSource
+from pinakes.sources.reading import read_uri
+from pinakes.sources.thumbnails import Thumbnails
 from pinakes.types import Entry, Image, Skipped
 from tests.fakes.line import Line
 from tests.object_stores import ACCOUNT, KEY, AzureStore, S3Store, Store
@@ -156,6 +160,42 @@ def test_s3_says_whether_the_network_or_the_login_failed(error: Exception, why: 
         raise error
 
 
+# --- Clients
+
+
+def test_threads_that_begin_at_once_share_one_client() -> None:
+    opened: list[object] = []
+    begin = threading.Barrier(8)
+
+    def open_client() -> object:
+        opened.append(object())
+        threading.Event().wait(0.05)  # so that others would begin before it is there
+        return opened[-1]
+
+    client = once(open_client)
+
+    def ask(_: int) -> object:
+        begin.wait()
+        return client()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(8))) == {opened[0]}
+    assert len(opened) == 1
+
+
+def test_a_client_that_could_not_be_opened_is_opened_by_the_next_request(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("kept", "a.jpg", RED)
+    bucket = open_bucket(store.root("kept"))
+    with monkeypatch.context() as patched:
+        patched.setenv("AWS_PROFILE", "nobody")
+        patched.setenv("AZURE_STORAGE_CONNECTION_STRING", "nonsense")
+        with pytest.raises((SourceError, UsageError)), bucket.errors("it cannot be read"):
+            bucket.read("a.jpg")
+    assert bucket.read("a.jpg") == RED
+
+
 # --- Credentials
 
 
@@ -279,6 +319,21 @@ def test_bytes_that_are_not_those_of_their_checksum_are_refused(s3: S3Store, mon
         bucket = open_bucket(s3.root("kept"))
         with pytest.raises(SourceError, match="do not match their checksum"), bucket.errors("it cannot be read"):
             bucket.read("a.jpg")
+
+
+def test_an_object_without_a_byte_is_shown_as_empty(store: Store, tmp_path: Path) -> None:
+    store.put("kept", "a.jpg", b"")
+    uri = f"{store.root('kept')}/a.jpg"
+    assert read_uri(uri) == b""
+    assert Thumbnails(tmp_path).of("md5:00", uri, 320).placeholder == "empty"
+
+
+def test_a_range_behind_the_last_byte_is_refused(store: Store) -> None:
+    store.put("kept", "a.bin", b"abc")
+    bucket = open_bucket(store.root("kept"))
+    assert bucket.read("a.bin", start=1, end=9) == b"bc"
+    with pytest.raises(SourceError, match="the service answered 416"), bucket.errors("it cannot be read"):
+        bucket.read("a.bin", start=8, end=9)
 
 
 # --- Checkpoints

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pinakes.embedders.remote.azure import AzureVision
 from pinakes.embedders.remote.azure_declaration import VISION
 from pinakes.embedders.remote.client import Remote
-from pinakes.embedders.remote.provider import Unpaced
+from pinakes.embedders.remote.provider import CallError, Provider, Unpaced
+from pinakes.embedders.remote.vertex import from_settings
 from pinakes.errors import EmbedderError
 from pinakes.ingest import stages
 from pinakes.ingest.answers import Embedded, embed_here
@@ -21,7 +24,9 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.types import Failure, Vector
 from tests.fakes.azure import AzureFake
+from tests.fakes.faults import Faults, Kind
 from tests.fakes.http import Work
+from tests.fakes.vertex import VertexFake
 from tests.integration.test_paid_runs import CHECKS, last_run, paid, pictures, with_fake
 from tests.running import request_of
 from tests.unit import test_calling
@@ -67,6 +72,34 @@ def test_the_check_takes_two_of_them_and_a_batch_six(body: str) -> None:
         assert fake.calls.total() == 2 + 6
         assert 3 <= len(results) <= 6  # their second requests may wait for the first ones of other pictures
         assert [outcome.final for _, outcome in results if isinstance(outcome, Failure)] == [False] * len(results)
+
+
+def test_another_model_version_is_named_although_its_vectors_have_another_dimension() -> None:
+    with Spoilt() as azure, VertexFake(model_version="2", faults=Faults(share=1.0, kinds=(Kind.MALFORMED,))) as vertex:
+        azure.body = json.dumps({"modelVersion": "2026-01-01", "vector": [1.0] * 512})
+        providers: list[tuple[Provider, str]] = [
+            (AzureVision(azure.url, azure.key), "2026-01-01"),
+            (from_settings(vertex.environment), "002"),
+        ]
+        for provider, version in providers:
+            embedder = Remote(provider, Unpaced(), concurrency=1, backoff=1e-4)
+            with pytest.raises(EmbedderError, match=f"answered with model version '{version}'"):
+                list(embedder.embed_images(test_calling.pictures(21)))
+            embedder.close()
+        assert (azure.calls.total(), vertex.calls.total()) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "why"), [(math.nan, "a number that is not finite"), (0.0, "all numbers of the vector are zero")]
+)
+def test_vertex_says_what_is_wrong_with_its_numbers(monkeypatch: pytest.MonkeyPatch, number: float, why: str) -> None:
+    with VertexFake() as fake:
+        examine = fake._examine
+        monkeypatch.setattr(fake, "_examine", lambda *asked: (*examine(*asked)[:2], np.full(1408, number)))
+        provider = from_settings(fake.environment)
+        with pytest.raises(CallError, match=rf"cannot be used: .*{why}.* \(textEmbedding\)"):
+            provider.text("a boat", timeout=30)
+        provider.close()
 
 
 def test_zeros_in_mid_run_stop_it_and_the_next_run_embeds_all(

@@ -12,7 +12,7 @@ import pytest
 
 from pinakes.errors import SourceError, UsageError
 from pinakes.sources import urls
-from pinakes.sources.etags import open_etag_cache
+from pinakes.sources.etags import EtagCache
 from pinakes.sources.fetching import Fetcher, FetchError
 from pinakes.sources.fingerprints import ChangedError
 from pinakes.sources.http_headers import retry_after_header, validator_of
@@ -38,7 +38,7 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebFake]:
 def listing(folder: Path, text: str, **options: Any) -> tuple[list[Entry], UrlListSource]:
     path = folder / "urls.csv"
     path.write_text(text)
-    source = UrlListSource(path, cache=open_etag_cache(folder / "home"), **options)
+    source = UrlListSource(path, cache=EtagCache(folder / "home"), **options)
     return list(source.entries()), source
 
 
@@ -111,16 +111,33 @@ def test_an_id_is_decoded_only_where_that_is_safe(tmp_path: Path, url: str, imag
         ("https://me:secret@example.org/a.jpg", "user name"),
         ("https:///a.jpg", "not a URL"),
         ("ftp://example.org/a.jpg", "not a URL"),
-        ("https://example.org/%ff.jpg", "not UTF-8"),
+        ("ftp://me:secret@example.org/a.jpg", "not a URL"),
+        ("https://[half/a.jpg", "Invalid IPv6 URL"),
+        ("https://me:secret@[half/a.jpg", "Invalid IPv6 URL"),
+        ("https://me:secret@example.org\u2100/a.jpg", "invalid characters"),
+        ("https://example.org:port/a.jpg", "'port'"),
     ],
 )
-def test_what_may_not_be_fetched_fails_by_name(web: WebFake, tmp_path: Path, url: str, why: str) -> None:
+@pytest.mark.parametrize(("form", "number"), [("{good}\n{url}\n", 2), ("image_id,url\na,{good}\nb,{url}\n", 3)])
+def test_what_may_not_be_fetched_fails_by_name(
+    web: WebFake, tmp_path: Path, url: str, why: str, form: str, number: int
+) -> None:
     web.pages["/a.jpg"] = RED
-    entries, _ = listing(tmp_path, f"{web.url}/a.jpg\n{url}\n")
+    entries, _ = listing(tmp_path, form.format(good=f"{web.url}/a.jpg", url=url))
+    (good,) = (entry for entry in entries if isinstance(entry, Image))
     (bad,) = (entry for entry in entries if isinstance(entry, Rejected))
+    assert good.uri == f"{web.url}/a.jpg"
     assert bad.failure.error_class is ErrorClass.BAD_NAME
     assert why in bad.failure.message
-    assert "line 2" in bad.failure.message
+    assert f"line {number}" in bad.failure.message
+    assert "secret" not in str(bad)
+
+
+def test_a_path_that_is_not_utf8_fails_by_name(web: WebFake, tmp_path: Path) -> None:
+    (bad,), _ = listing(tmp_path, f"{web.url}/%ff.jpg\n")
+    assert isinstance(bad, Rejected)
+    assert bad.failure.error_class is ErrorClass.BAD_NAME
+    assert "not UTF-8" in bad.failure.message
 
 
 def test_a_url_twice_is_one_image_and_two_urls_of_one_id_fail(web: WebFake, tmp_path: Path) -> None:

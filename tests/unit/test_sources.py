@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from pinakes import ids
 from pinakes.errors import SourceError, UsageError
 from pinakes.sources import local
-from pinakes.sources.fingerprints import ChangedError, FingerprintCache, open_cache
+from pinakes.sources.fingerprints import ChangedError, FingerprintCache
 from pinakes.sources.folder import FolderSource
 from pinakes.sources.kinds import found_here, open_source
 from pinakes.sources.listfile import ListFileSource
@@ -539,7 +539,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def listed(root: Path, home: Path) -> list[Entry]:
-    with open_cache(home) as cache:
+    with FingerprintCache(home) as cache:
         return list(FolderSource(root, cache=cache).entries())
 
 
@@ -642,7 +642,7 @@ def test_a_file_from_the_far_future_or_past_is_kept_like_any_other(tmp_path: Pat
 def test_threads_share_one_cache_and_processes_one_file(tmp_path: Path) -> None:
     put(tmp_path / "in", *(f"{number}.jpg" for number in range(40)))
     home = tmp_path / "home"
-    with open_cache(home) as cache, open_cache(home) as second, ThreadPoolExecutor(8) as pool:
+    with FingerprintCache(home) as cache, FingerprintCache(home) as second, ThreadPoolExecutor(8) as pool:
         jobs = [
             pool.submit(lambda used=used: list(FolderSource(tmp_path / "in", cache=used).entries()))
             for used in (cache, second) * 6
@@ -656,7 +656,7 @@ def test_a_listing_in_order_reads_the_cache_ahead_and_asks_it_seldom(tmp_path: P
     put(tmp_path / "in", *(f"{number // 500:02}/{number:05}.jpg" for number in range(2000)))
     before = listed(tmp_path / "in", tmp_path)
     asked: list[str] = []
-    with open_cache(tmp_path) as cache:
+    with FingerprintCache(tmp_path) as cache:
         assert cache.get(b"/", b"x", (tmp_path / "in").stat()) is None  # connects
         assert cache._connection is not None
         cache._connection.set_trace_callback(asked.append)
@@ -669,7 +669,7 @@ def test_a_listing_in_order_reads_the_cache_ahead_and_asks_it_seldom(tmp_path: P
 def test_the_cache_is_a_simple_model_in_whatever_order_it_is_asked(tmp_path: Path, data: st.DataObject) -> None:
     known: dict[tuple[bytes, bytes], str] = {}
     state = tmp_path.stat()
-    with tempfile.TemporaryDirectory() as home, open_cache(Path(home)) as cache:
+    with tempfile.TemporaryDirectory() as home, FingerprintCache(Path(home)) as cache:
         for number in range(data.draw(st.integers(1, 40))):
             root, path = data.draw(st.sampled_from([b"/a/", b"/b/"])), data.draw(st.binary(min_size=1, max_size=1))
             match data.draw(st.sampled_from(["put", "get", "get", "get", "forget", "close"])):

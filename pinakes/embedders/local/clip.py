@@ -16,7 +16,7 @@ from pinakes.embedders.base import Facts, Limits, LocalEmbedder, Picture, TextRe
 from pinakes.embedders.local.clip_files import Folders, download, download_caches, locate
 from pinakes.embedders.local.clip_models import DEFAULT_PAIR, Pair, Side, pair_named
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
-from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs, read_json
+from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs, read_object
 from pinakes.embedders.local.pinned import PinnedMemory
 from pinakes.embedders.local.preprocessing import without_ends
 from pinakes.embedders.local.session import Device, check_device, cpu_threads, on_device, require, runtime_errors
@@ -31,7 +31,7 @@ PREPROCESSING: Final = "c1"
 
 _TOKENS_PER_WORD: Final = 2
 """For the approximate limit in words: English takes about 1.3 tokens a word, names and other languages more. What a text
-really loses is told by `Clip.ignored_words`, which asks the model's own tokenizer."""
+really loses is told by `TextReading.unread`, which the model's own tokenizer decides."""
 
 _END_TOKENS: Final = 2
 """The start and the end of a text count as tokens."""
@@ -162,18 +162,10 @@ class Clip(LocalEmbedder):
         self._count()
         return TextReading((vector / length).astype(np.float32), kept, ignored)
 
-    def ignored_words(self, text: str) -> tuple[str, ...]:
-        """The words of `text` that the model does not read completely, in their order.
-
-        According to its own tokenizer, they are beyond its number of tokens, or not in its vocabulary.
-
-        Raises:
-            EmbedderError: the text model cannot be loaded.
-        """
-        return self._words(text)[0]
-
     def _words(self, text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The words of `text` that are ignored, and those that are read.
+        """The words of `text` that the model does not read completely, and those that it does, both in their order.
+
+        What is not read is beyond the tokenizer's number of tokens, or not in its vocabulary.
 
         The tokenizer cuts texts itself and returns what it cut as further encodings, whose offsets count in the whole text,
         the model's prefix included.
@@ -226,8 +218,8 @@ class Clip(LocalEmbedder):
         return content_version(
             {"vision": vision / self._pair.vision.model_file, "text": text / self._pair.text.model_file},
             {
-                "preprocessor": read_json(vision / "preprocessor_config.json"),
-                "tokenizer": read_json(text / "tokenizer.json"),
+                "preprocessor": read_object(vision / "preprocessor_config.json"),
+                "tokenizer": read_object(text / "tokenizer.json"),
                 "tokens": self._tokens,
             },
             memo=memo,
@@ -286,7 +278,7 @@ def _folders(pair: Pair, path: Path | None, *, fetch: bool) -> Folders:
 
 def _context(folder: Path) -> int | None:
     """How many tokens of a text the model reads, according to its tokenizer's settings; None where they do not say."""
-    config = read_json(folder / "tokenizer_config.json")
+    config = read_object(folder / "tokenizer_config.json")
     limits = [value for key in ("model_max_length", "max_length") if isinstance(value := config.get(key), int)]
     # transformers writes 10**30 for an unknown length.
     return min((value for value in limits if 0 < value < 1 << 20), default=None)

@@ -9,6 +9,7 @@ import mmap
 import os
 import re
 import threading
+import tomllib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -91,18 +92,19 @@ def content_version(models: Mapping[str, Path], settings: Mapping[str, Any], *, 
     return hashlib.sha256(whole.encode()).hexdigest()[:VERSION_DIGITS]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file of a model.
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a file of a model: TOML if it is named so, otherwise JSON.
 
     Raises:
         EmbedderError: it cannot be read, or is not an object.
     """
+    kind, parse = ("TOML", tomllib.loads) if path.suffix == ".toml" else ("JSON", json.loads)
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = parse(path.read_text("utf-8"))
     except OSError as exc:
         raise EmbedderError(f"{path} cannot be read: {exc.strerror}.") from exc
     except ValueError as exc:
-        raise EmbedderError(f"{path} is not JSON: {exc}.") from exc
+        raise EmbedderError(f"{path} is not {kind}: {exc}.") from exc
     if not isinstance(content, dict):
         raise EmbedderError(f"{path} must hold a JSON object ({{…}}).")
     return content

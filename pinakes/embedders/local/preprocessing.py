@@ -6,7 +6,6 @@ Hugging Face's transformers). Where both exist, each key of ours takes precedenc
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from PIL import Image as Pillow
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pinakes.embedders.local.lookahead import Array
-from pinakes.embedders.local.onnx_files import read_json
+from pinakes.embedders.local.onnx_files import read_object
 from pinakes.errors import EmbedderError
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -78,11 +77,11 @@ def read_wishes(folder: Path) -> Wishes:
     keys: dict[str, Any] = {}
     source = folder / "preprocessor_config.json"
     if source.is_file():
-        keys = _from_transformers(read_json(source), source)
+        keys = _from_transformers(read_object(source), source)
     for name in ("model.json", "model.toml"):
         if (folder / name).is_file():
             source = folder / name
-            keys |= read_json(source) if name.endswith("json") else _read_toml(source)
+            keys |= read_object(source)
             break
     try:
         return Wishes.model_validate(keys)
@@ -90,15 +89,6 @@ def read_wishes(folder: Path) -> Wishes:
         problem = exc.errors()[0]
         key = ".".join(str(part) for part in problem["loc"][:1])
         raise EmbedderError(f"{source}: {key!r} cannot be used: {problem['msg']}.") from exc
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as exc:
-        raise EmbedderError(f"{path} cannot be read: {exc.strerror}.") from exc
-    except ValueError as exc:
-        raise EmbedderError(f"{path} is not TOML: {exc}.") from exc
 
 
 _UNSUPPORTED: Final = ("rescale_offset", "include_top", "do_pad", "do_reduce_labels", "do_image_splitting")

@@ -28,7 +28,7 @@ from pinakes.embedders.remote.http_errors import (
     unusable,
     vector_of,
 )
-from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, redact
+from pinakes.embedders.remote.provider import NO_VECTOR, CallError, CredentialsRefusedError, Prepared, redact
 from pinakes.errors import SettingsError
 from pinakes.sources.networks import is_public
 from pinakes.types import ErrorClass, Vector
@@ -161,6 +161,8 @@ class AzureVision:
         if not isinstance(version, str) or not version:
             raise unusable(NAME, "it names no modelVersion", request_id)
         self._is_there = True  # also if the vector is not usable: the service, its API and its model exist
+        if version != self.facts.space.version:
+            return NO_VECTOR, version
         return vector_of(fields.get("vector"), DIMENSION, provider=NAME, request_id=request_id), version
 
     def _send(self, request: requests.PreparedRequest, timeout: float) -> tuple[int, Mapping[str, str], bytes]:

@@ -45,6 +45,11 @@ class Concurrency:
     Args:
         rate: the allowed requests a second at present (inf: no limit).
         cap: the largest number in flight, if the user set one.
+
+    Attributes:
+        bound: how many may ever be in flight.
+        limit: how many may be in flight at present.
+        in_flight: how many are.
     """
 
     def __init__(self, rate: Callable[[], float], cap: int | None = None) -> None:
@@ -53,20 +58,15 @@ class Concurrency:
         self._rate = rate
         self._freed = threading.Condition()
         self._latency: float | None = None
-        self._limit = min(FIRST, self.bound)
+        self.limit = min(FIRST, self.bound)
         self._climb = _Climb()
         if math.isfinite(rate()):
-            self._limit = self._by_littles_law()
-
-    @property
-    def limit(self) -> int:
-        """How many may be in flight at present."""
-        return self._limit
+            self.limit = self._by_littles_law()
 
     def enter(self, give_up: Callable[[], bool]) -> bool:
         """Wait for a place; False if `give_up` returns true first. `leave` must give a place back."""
         with self._freed:
-            while self.in_flight >= self._limit:
+            while self.in_flight >= self.limit:
                 if give_up():
                     return False
                 self._freed.wait(STOP_SECONDS)  # not longer, since nobody notifies when a run ends
@@ -84,13 +84,13 @@ class Concurrency:
         with self._freed:
             mean = self._latency
             self._latency = seconds if mean is None else mean + SMOOTHING * (seconds - mean)
-            before = self._limit
+            before = self.limit
             if math.isfinite(self._rate()):
-                self._limit = self._by_littles_law()
+                self.limit = self._by_littles_law()
             else:
-                self._limit = min(self.bound, self._climb.after(self._limit, self.in_flight))
-            if self._limit > before:
-                self._freed.notify(self._limit - before)
+                self.limit = min(self.bound, self._climb.after(self.limit, self.in_flight))
+            if self.limit > before:
+                self._freed.notify(self.limit - before)
 
     def _by_littles_law(self) -> int:
         # The rate is asked for each time, because the pacer lowers it after a 429 and raises it again.

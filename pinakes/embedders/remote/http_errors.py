@@ -156,24 +156,22 @@ def vector_of(values: object, dimension: int, *, provider: str, request_id: str 
         Shape (dimension,), dtype float32.
 
     Raises:
-        CallError: it is not a list of `dimension` finite numbers; this counts as the server's error.
+        CallError: it is not a list of `dimension` finite numbers, or they are all zero; this counts as the server's error.
     """
-    why = f"a vector of {dimension} numbers was expected, not {type(values).__name__}"
-    if isinstance(values, list):
-        why = f"a vector of {dimension} numbers was expected, not of {len(values)}"
-        try:
-            array = np.array(values)  # without a dtype, which would turn texts such as "1.5" into numbers
-        except (ValueError, OverflowError):
-            array = np.array([])
-        if array.dtype.kind not in "fi" or array.ndim != 1:
-            why = "the vector holds something that is not a number"
-        elif array.shape == (dimension,):
-            with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
-                vector: Vector = array.astype(np.float32)
-            if np.isfinite(vector).all():
-                return vector
-            why = "the vector holds a number that is not finite"
-    raise unusable(provider, why, request_id)
+    if not isinstance(values, list):
+        why = f"a vector of {dimension} numbers was expected, not {type(values).__name__}"
+        raise unusable(provider, why, request_id)
+    try:
+        array = np.array(values)  # without a dtype, which would turn texts such as "1.5" into numbers
+    except (ValueError, OverflowError):
+        array = np.array(None)
+    if array.dtype.kind not in "fi" or array.ndim != 1:
+        raise unusable(provider, "the vector holds something that is not a number", request_id)
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
+        vector: Vector = array.astype(np.float32)
+    if unfit := why_unusable(vector, dimension):
+        raise unusable(provider, unfit, request_id)
+    return vector
 
 
 def checked_key(key: str, name: str) -> str:

@@ -152,7 +152,7 @@ def _accepted(name: str, limits: Limits) -> bool:
 
 def _fits(image: Image, limits: Limits) -> bool:
     # A size of 0 means that the source does not know it.
-    return image.size > 0 and (limits.max_bytes is None or image.size <= limits.max_bytes)
+    return 0 < image.size <= (limits.max_bytes or math.inf)
 
 
 def _sendable(data: bytes, limits: Limits) -> Prepared:
@@ -205,12 +205,9 @@ def _proof(data: bytes, header: Header) -> bytes:
 
 def _scale(width: int, height: int, limits: Limits) -> float:
     """The factor by which the sides must shrink to meet the provider's limits; 1 where they already do."""
-    scale = 1.0
-    if limits.max_pixels is not None and width * height > limits.max_pixels:
-        scale = math.sqrt(limits.max_pixels / (width * height))
-    if limits.max_side is not None and max(width, height) > limits.max_side:
-        scale = min(scale, limits.max_side / max(width, height))
-    return scale
+    by_pixels = math.sqrt((limits.max_pixels or math.inf) / (width * height))
+    by_side = (limits.max_side or math.inf) / max(width, height)
+    return min(1.0, by_pixels, by_side)
 
 
 def _reencoded(data: bytes, header: Header, scale: float, limits: Limits) -> Prepared:

@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, quote_plus
 
+import numpy as np
+
 from pinakes.embedders.base import Facts
 from pinakes.errors import EmbedderError, PinakesError
 from pinakes.rates import CALL_TOKENS
 from pinakes.types import ErrorClass, Vector
+
+NO_VECTOR: Vector = np.zeros(0, np.float32)
+"""In place of the vector of another model version than the space's. That version alone ends the run, so the vector is not
+examined: it may have another dimension, and as an unusable answer it would only be asked and paid for again."""
 
 REDACTED = "[redacted]"
 """What stands in place of a secret, in every message."""
@@ -89,7 +95,7 @@ class Reply(NamedTuple):
     """The answer to one request.
 
     Attributes:
-        vector: shape (dimension,), float32.
+        vector: shape (dimension,), float32; `NO_VECTOR` where the version is not that of the space.
         version: the model version that the provider named.
         tokens: of the input, as the provider counted them; None where it does not say.
     """

@@ -17,7 +17,8 @@ import numpy as np
 
 from pinakes.buckets.addresses import GOOGLE, is_plain, parse_uri
 from pinakes.embedders.base import Facts, Limits
-from pinakes.embedders.remote.provider import CallError, Prepared
+from pinakes.embedders.remote.http_errors import unusable, why_unusable
+from pinakes.embedders.remote.provider import NO_VECTOR, CallError, Prepared
 from pinakes.embedders.remote.vertex_declaration import (
     DEFAULT_LOCATION,
     ENDPOINT,
@@ -154,18 +155,15 @@ class VertexMultimodal:
             raise embedder_error(exc, self._model, gcs_uri, is_there=self._is_there) from exc
         self._is_there = True
         answer = PredictResponse.pb(response)  # as plain protobuf: proto-plus takes eight times as long for the numbers
-        return self._vector(answer, field), _version(answer)
+        version = _version(answer)
+        return NO_VECTOR if version != VERSION else self._vector(answer, field), version
 
     def _vector(self, answer: Any, name: str) -> Vector:
         """The vector in a `PredictResponse`, shape (dimension,), float32."""
         field = answer.predictions[0].struct_value.fields.get(name) if answer.predictions else None
         vector = _numbers(field.list_value) if field is not None else np.empty(0, np.float32)
-        if len(vector) != self._dimension or not np.isfinite(vector).all():
-            raise CallError(
-                f"Vertex AI answered {len(vector)} numbers as {name} where {self._dimension} were asked for",
-                ErrorClass.SERVER,
-                http_status=200,
-            )
+        if why := why_unusable(vector, self._dimension):
+            raise unusable("Vertex AI", f"{why} ({name})")
         return vector
 
     def _connected(self) -> Any:

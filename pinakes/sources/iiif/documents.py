@@ -8,7 +8,6 @@ import io
 import json
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from pinakes.errors import SourceError
@@ -48,6 +47,7 @@ class Document(NamedTuple):
 class DocumentCache(SqliteCache):
     """Documents by URL."""
 
+    file = "iiif.sqlite"
     table = "documents"
     schema = """
         CREATE TABLE IF NOT EXISTS documents (
@@ -73,11 +73,6 @@ class DocumentCache(SqliteCache):
         if not self._path.exists():
             return 0
         return self._write([("DELETE FROM documents WHERE ?", [(1,)])])
-
-
-def open_document_cache(home: Path) -> DocumentCache:
-    """The cache in Pinakes' own folder `home`; nothing is read or created before the first use."""
-    return DocumentCache(home / "iiif.sqlite")
 
 
 class Documents:

@@ -15,9 +15,9 @@ from urllib.parse import urljoin, urlsplit
 from pinakes import ids
 from pinakes.errors import SourceError, UsageError
 from pinakes.settings import is_loopback
-from pinakes.sources.etags import open_etag_cache
+from pinakes.sources.etags import EtagCache
 from pinakes.sources.fetching import Fetched
-from pinakes.sources.iiif.documents import Documents, open_document_cache
+from pinakes.sources.iiif.documents import DocumentCache, Documents
 from pinakes.sources.iiif.image_api import Picture
 from pinakes.sources.iiif.manners import Manners, Pace
 from pinakes.sources.iiif.properties import IMAGE_ID, LABEL, MANIFEST, PROPERTIES, SERVICE, Cells, cells_of
@@ -99,10 +99,10 @@ class IiifSource(UrlSource):
                 check_url(address)
             except ValueError as exc:
                 raise UsageError(f"the source {SCHEME}{address} cannot be read: {exc}.") from exc
-        super().__init__(root, open_etag_cache(home), limit)
+        super().__init__(root, EtagCache(home), limit)
         self._addresses = [absolute(address, address) for address in addresses]
         self._manners = Manners({urlsplit(address).hostname or "" for address in addresses})
-        self._documents = Documents(open_document_cache(home), self._manners)
+        self._documents = Documents(DocumentCache(home), self._manners)
 
     def paced_by(self, pace: Callable[[str, str], Pace]) -> None:
         """See `pinakes.sources.base.Listing.paced_by`."""
