@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import Any, NoReturn, Self
 from uuid import UUID
@@ -28,6 +28,7 @@ from pinakes.ingest.listing import Planned
 from pinakes.ingest.loading import load
 from pinakes.ingest.opening import enter_stop
 from pinakes.ingest.run import Ingestion
+from pinakes.ingest.stopping import handling
 from tasks.watching import NO_ANSWER
 
 logger = logging.getLogger(__name__)
@@ -169,21 +170,11 @@ def _reason_of(exc: BaseException) -> str:
     return f"Prefect: {exc}".rstrip(".: ")
 
 
-@contextmanager
-def _hangups_end() -> Iterator[None]:
+def _hangups_end() -> AbstractContextManager[None]:
     """Let SIGHUP end a flow as SIGTERM does, where nothing else was arranged for it."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL
-    ):
-        yield
-        return
 
     def end(number: int, _: FrameType | None) -> NoReturn:
         raise TerminationSignal(signal=number)
 
-    signal.signal(signal.SIGHUP, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    free = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    return handling(end, signal.SIGHUP) if free else nullcontext()

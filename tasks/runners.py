@@ -6,9 +6,8 @@ import asyncio
 import logging
 import os
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any, cast
 
 from prefect.exceptions import CrashedRun
@@ -17,6 +16,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pinakes.errors import PinakesError, SettingsError, extra_install
 from pinakes.ingest.distributed.worker import close_workers
 from pinakes.ingest.request_checks import THREADS
+from pinakes.ingest.stopping import handling
 from tasks.watching import drain_prefect
 
 Runner = TaskRunner[Any]
@@ -181,26 +181,19 @@ def _explained(name: str) -> Iterator[None]:
     """Raise what a cluster raises when it cannot be reached as an error that says what to do."""
     try:
         yield
-    except (OSError, TimeoutError, ConnectionError, RuntimeError, ValueError) as exc:
+    except (OSError, RuntimeError, ValueError) as exc:
         reason = " ".join(str(exc).split())[:300].rstrip(".") or type(exc).__name__
         raise PinakesError(f"--runner {name} cannot be used: {reason}; is the cluster running?") from exc
 
 
-@contextmanager
-def _deaf_to_interrupts(name: str) -> Iterator[None]:
+def _deaf_to_interrupts(name: str) -> AbstractContextManager[None]:
     """Let the processes of a cluster finish their batches when a signal reaches the whole process group.
 
     Ctrl-C in a terminal reaches every process that was started there, a hang-up too, and Prefect's worker sends SIGTERM to
     all processes of a run that is cancelled. Ray ends its own processes by SIGTERM; Dask has other means.
     """
-    if name == THREADS or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    if name == THREADS:
+        return nullcontext()
     # What is started inherits what is ignored. A run that is cancelled meanwhile asks Prefect's server a little later.
-    ignored = [signal.SIGINT, *([signal.SIGTERM, signal.SIGHUP] if name.startswith("dask") else [])]
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+    more = (signal.SIGTERM, signal.SIGHUP) if name.startswith("dask") else ()
+    return handling(signal.SIG_IGN, signal.SIGINT, *more)

@@ -36,10 +36,9 @@ def add(*, origin: str | None, dimension: int, collection: str | None, checkpoin
     """
     # These modules import pandas and pyarrow, which --help does not need.
     from pinakes.checkpoints.checkpoint import open_checkpoint
-    from pinakes.ingest.answers import defer_the_rest, import_answers
-    from pinakes.ingest.listing import list_and_plan, planned_with_imported
+    from pinakes.ingest.listing import list_and_plan
     from pinakes.ingest.opening import open_ingestion
-    from pinakes.ingest.stages import Stages, run_stages
+    from pinakes.ingest.stages import run_without_calls
     from pinakes.ingest.summary import summarise
     from pinakes.operations.derived_space import StoredSource, cut_answers, derived_space
     from pinakes.store.bulk_reads import stored_listing
@@ -58,15 +57,8 @@ def add(*, origin: str | None, dimension: int, collection: str | None, checkpoin
     with open_ingestion(request, settings, source=source, embedder=Imported(space)) as run:
         planned = list_and_plan(run)
         missing = [image for work in planned.plan.work for image in (work.image, *work.also)]
-        import_answers(run, cut_answers(paid, missing, dimension))
-        cut = run.tally.account().answers
         # What the larger space has no vector of is deferred: ingest --dimension embeds it.
-        stages = Stages(
-            list_and_plan=lambda run: planned_with_imported(run, planned),
-            verify_embedder=lambda _run, _planned: None,
-            embed=defer_the_rest,
-        )
-        outcome = run_stages(run, stages)
+        cut, outcome = run_without_calls(run, planned, cut_answers(paid, missing, dimension))
         summary = {"from": larger.name, "derived": cut, **summarise(run, outcome)}
     if left := outcome.account.deferred:
         summary["notes"].append(

@@ -9,16 +9,16 @@ from pinakes.errors import UsageError
 from pinakes.importing.columns import Embeddings
 from pinakes.importing.embeddings import read_names
 from pinakes.importing.matching import ImportedSource, Matcher, vectors_to_keep
-from pinakes.ingest.answers import defer_the_rest, import_answers
-from pinakes.ingest.listing import list_and_plan, planned_with_imported
+from pinakes.ingest.listing import list_and_plan
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
-from pinakes.ingest.stages import Stages, run_stages
+from pinakes.ingest.stages import run_without_calls
 from pinakes.ingest.summary import summarise
 from pinakes.settings import Settings
 from pinakes.sources.base import Source
 from pinakes.sources.kinds import open_source
 from pinakes.spaces import Space
+from pinakes.types import Answer
 
 
 def import_embeddings(opened: Embeddings, space: Space, request: IngestRequest, settings: Settings) -> dict[str, Any]:
@@ -57,16 +57,10 @@ def import_embeddings(opened: Embeddings, space: Space, request: IngestRequest, 
             raise UsageError(
                 f"nothing in {opened.name} can be imported into {pictures.root}: {'; '.join(report.lines())}."
             )
-        before = run.tally.account().answers
-        import_answers(run, vectors_to_keep(opened, chosen, run.checkpoint, report))
-        imported = run.tally.account().answers - before
-        # The same listing is planned again, so that what was imported is among the answers that the run reuses.
-        stages = Stages(
-            list_and_plan=lambda run: planned_with_imported(run, planned),
-            verify_embedder=lambda _run, _planned: None,
-            embed=defer_the_rest,
+        vectors = vectors_to_keep(opened, chosen, run.checkpoint, report)
+        imported, outcome = run_without_calls(
+            run, planned, (Answer(i.image_id, i.fingerprint, vector, None, 1, space.version) for i, vector in vectors)
         )
-        outcome = run_stages(run, stages)
         summary: dict[str, Any] = {"imported": imported, **summarise(run, outcome)}
     summary["notes"] += [*filter(None, [opened.remark]), *report.lines()]
     if outcome.account.deferred:

@@ -49,7 +49,7 @@ class NumpyFile(Records):
             self._names = Parquet(file) if stream.read(4) == b"PAR1" else _Lines(file)
         # The array takes the place of a column of the names' file that is called `vector` too.
         self.columns = (*(name for name in self._names.columns if name != VECTOR), VECTOR)
-        self.vectors = (VECTOR,)
+        self.vectors = (VECTOR, *(name for name in self._names.vectors if name != VECTOR))
         count = sum(1 for _ in self._names.records(self._names.columns[:1]))
         if count != len(self._array):
             raise UsageError(

@@ -122,7 +122,10 @@ def open_text_records(path: Path) -> Records:
     if line.lstrip().startswith("{"):
         return JsonLines(path)
     separator = max("\t,;", key=line.count)
-    cells = next(csv.reader([line], delimiter=separator), [])
+    try:
+        cells = next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:  # its lines end with a carriage return alone, or a field is longer than any table has
+        cells = []
     if len(cells) == 2 and cells[1].lstrip().startswith("["):
         return Headerless(path, separator, wide=False)
     if len(cells) > 2 and not isinstance(_numbers(cells[1:]), BadRowError):

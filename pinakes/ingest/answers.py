@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from pinakes.ingest.progress import Progress
 from pinakes.ingest.run import ANSWERS_PER_PART, Ingestion, in_parts
 from pinakes.ingest.stopping import orderly
 from pinakes.ingest.window import in_window
-from pinakes.types import Answer, Image, Vector
+from pinakes.types import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,6 @@ class Embedded:
 
     results: BatchResult = field(default_factory=BatchResult)
     seconds: float = 0.0
-
-
-def import_answers(run: Ingestion, vectors: Iterable[tuple[Image, Vector]]) -> None:
-    """Keep vectors that were paid for elsewhere as answers; the plan must be made again afterwards."""
-    run.keep(Answer(i.image_id, i.fingerprint, vector, None, 1, run.space.version) for i, vector in vectors)
 
 
 def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
@@ -66,14 +61,21 @@ def _copy_known_answers(run: Ingestion, plan: Plan) -> None:
     """Give images whose bytes were answered under another id a row of their own; no call."""
     copies = plan.copies
     copied = 0
+    ledger = run.checkpoint.ledger()
     for part in in_parts(copies, ANSWERS_PER_PART):
         if run.stopping():
             break
         # Read part by part, since a folder that was renamed copies the whole collection.
         vectors = run.checkpoint.vectors_of([(donor, image.fingerprint) for image, donor in part])
         # One that a damaged part has just lost is left for the next run.
-        found = [(image, vectors[pair]) for image, donor in part if (pair := (donor, image.fingerprint)) in vectors]
-        import_answers(run, found)
+        found = [(image, pair) for image, donor in part if (pair := (donor, image.fingerprint)) in vectors]
+        answers = []
+        for image, pair in found:
+            row = ledger.get(*pair)
+            # With the donor's version, which says whether its vector was rounded.
+            version = run.space.version if row is None else row.model_version
+            answers.append(Answer(image.image_id, image.fingerprint, vectors[pair], None, 1, version))
+        run.keep(answers)
         run.tally.add_known(plan, reused=len(found))
         copied += len(found)
     run.tally.add_known(plan, deferred=len(copies) - copied)

@@ -143,17 +143,9 @@ class BatchResult:
     regions: Regions = NO_REGIONS
 
     def __add__(self, other: BatchResult) -> BatchResult:
-        return BatchResult(
-            self.embedded + other.embedded,
-            self.failed + other.failed,
-            self.deferred + other.deferred,
-            self.answers + other.answers,
-            self.error or other.error,
-            self.lost + other.lost,
-            self.elsewhere + other.elsewhere,
-            self.timed + other.timed,
-            self.regions + other.regions,
-        )
+        counts = [each.name for each in fields(self) if each.name != "error"]
+        sums = {name: getattr(self, name) + getattr(other, name) for name in counts}
+        return BatchResult(**sums, error=self.error or other.error)
 
     @property
     def why_unfinished(self) -> str | None:

@@ -8,7 +8,7 @@ the embedder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.summary import Outcome, summarise, why_deferred
 from pinakes.settings import Settings
+from pinakes.types import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,26 @@ def run_stages(run: Ingestion, stages: Stages) -> Outcome:
         # A full disk, for example, stops the load as well.
         raise CheckpointError(f"{embedded.results.why_unfinished} What was kept is not loaded yet: {exc}") from exc
     return Outcome(planned, embedded, loaded, pruned, indexed, account)
+
+
+def run_without_calls(run: Ingestion, planned: Planned, found: Iterable[Answer]) -> tuple[int, Outcome]:
+    """Keep answers that come from elsewhere, and carry out the stages with them: how many were kept, and the outcome.
+
+    What has no answer then is deferred.
+
+    Raises:
+        PinakesError: as `run_stages`.
+    """
+    before = run.tally.account().answers
+    run.keep(found)
+    kept = run.tally.account().answers - before
+    # The same listing is planned again, so that what was kept is among the answers that the run reuses.
+    stages = Stages(
+        list_and_plan=lambda run: listing.planned_with_imported(run, planned),
+        verify_embedder=lambda _run, _planned: None,
+        embed=answers.defer_the_rest,
+    )
+    return kept, run_stages(run, stages)
 
 
 def check_pruned(outcome: Outcome, summary: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 
-Handler = Callable[[int, FrameType | None], object]
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 stop_requested = threading.Event()
 """Set by Ctrl-C while pictures are embedded: batches end after the current picture, and nothing new is begun."""
@@ -55,8 +55,10 @@ class Stopping:
 
 
 @contextmanager
-def handling(handler: Handler) -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP call `handler` for the length of the block. Does nothing outside the main thread.
+def handling(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
+    """Let these signals call `handler` for the length of the block. Does nothing outside the main thread.
+
+    By default those are Ctrl-C, SIGTERM and SIGHUP.
 
     Ctrl-C works even where this process was started with SIGINT ignored, as every background job of a script is. An ignored
     SIGHUP stays ignored: that is what nohup is for.
@@ -65,10 +67,10 @@ def handling(handler: Handler) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ends = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        ends.append(signal.SIGHUP)
-    before = {number: signal.signal(number, handler) for number in ends}
+    if not numbers:
+        hangup = (signal.SIGHUP,) if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else ()
+        numbers = (signal.SIGINT, signal.SIGTERM, *hangup)
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:

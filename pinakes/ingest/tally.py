@@ -12,6 +12,9 @@ from pinakes.ingest.account import Account, Regions
 from pinakes.ingest.batch import BatchResult, Calls
 from pinakes.ingest.plan import Plan
 
+_OF_A_BATCH = ("embedded", "failed", "deferred", "answers", "lost", "regions")
+"""Counts of the account that a batch adds to, by the names that they have in both."""
+
 
 class Tally:
     """The account of a run that is under way. Thread-safe.
@@ -79,17 +82,8 @@ class Tally:
         """Add the result of a batch."""
         with self._lock:
             self._results += result
-            self._add(
-                {
-                    "embedded": result.embedded,
-                    "failed": result.failed,
-                    "new_failures": result.failed,
-                    "deferred": result.deferred,
-                    "answers": result.answers,
-                    "lost": result.lost,
-                    "regions": result.regions,
-                }
-            )
+            counts = {name: getattr(result, name) for name in _OF_A_BATCH}
+            self._add(counts | {"new_failures": result.failed})
 
     def defer_unreached(self) -> None:
         """Balance the account of a run that is cut short: what has become nothing else was not reached."""

@@ -11,7 +11,7 @@ from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.embedders.registry import model_of
 from pinakes.errors import SourceError, UsageError
 from pinakes.spaces import Space, listed
-from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Vector
+from pinakes.types import Answer, Entry, ErrorClass, Failure, Image, Rejected, Vector
 
 
 def derived_space(space: Space, dimension: int) -> Space:
@@ -44,14 +44,16 @@ def cut(vector: Vector, dimension: int) -> Vector | None:
     return (first / length).astype(np.float32) if length else None
 
 
-def cut_answers(checkpoint: Checkpoint, images: Sequence[Image], dimension: int) -> Iterator[tuple[Image, Vector]]:
-    """The vectors of these images in the larger space's checkpoint, cut."""
-    wanted = {(image.image_id, image.fingerprint): image for image in images}
+def cut_answers(checkpoint: Checkpoint, images: Sequence[Image], dimension: int) -> Iterator[Answer]:
+    """The vectors of these images in the larger space's checkpoint, cut; a rounded one stays marked as rounded."""
+    ledger = checkpoint.ledger()
+    wanted = {(image.image_id, image.fingerprint) for image in images}
     for chunk in checkpoint.vectors(lambda *pair: pair in wanted):
-        for *pair, vector in zip(chunk.image_ids, chunk.fingerprints, chunk.vectors, strict=True):
+        for image_id, fingerprint, vector in zip(chunk.image_ids, chunk.fingerprints, chunk.vectors, strict=True):
             shorter = cut(vector, dimension)
-            if shorter is not None:
-                yield wanted[pair[0], pair[1]], shorter
+            row = ledger.get(image_id, fingerprint)
+            if shorter is not None and row is not None:
+                yield Answer(image_id, fingerprint, shorter, None, 1, row.model_version)
 
 
 class StoredSource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.cli.space import add
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
@@ -73,6 +75,17 @@ def found(known: Settings, database: Database, text: str, space: str) -> SearchR
 def vectors(database: Database, collection: str) -> dict[str, Vector]:
     rows = stored(database, f"SELECT image_id, embedding::vector::real[] FROM {collection}.{SMALL}")
     return {image_id: np.array(vector, dtype=np.float32) for image_id, vector in rows}
+
+
+def test_a_vector_that_was_cut_from_a_rounded_one_is_marked_as_rounded(
+    known: Settings, fake: GeminiFake, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    shutil.rmtree(ingested(known, source, 768).run.checkpoint.location)
+    ingested(known, source, 768, from_table=True)
+    added("--from", LARGE, "--dimension", "256")
+    space = derived_space(ingested(known, source, 768).run.space, 256)
+    assert open_checkpoint(known.checkpoint, "pictures", space).ledger().rounded() == 3
 
 
 def test_a_derived_space_holds_the_providers_own_vectors_and_costs_no_call(

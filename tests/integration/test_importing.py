@@ -142,6 +142,7 @@ def test_without_any_picture_the_names_stand_for_them(working: Path, database: D
     ("content", "message"),
     [
         ("", "none of the forms"),
+        ("file,vector\ra.jpg,[1]\r", "none of the forms"),
         ("a,b,c\n", "none that is known to hold a vector"),
         ("a.jpg,1,2\nb.jpg,1\n", "line 2: the vector has 1 numbers and the first one has 2"),
         ("a.jpg,1,2\nb.jpg,1,x\n", "line 2: not every component"),

@@ -347,6 +347,15 @@ def test_what_clip_retrieval_writes_is_imported(working: Path, database: Databas
     assert find(database, text="caption 3").hits[0].image_id == "p03.png"
 
 
+def test_lists_of_numbers_next_to_the_names_of_an_array_are_no_metadata(working: Path, database: Database) -> None:
+    source = gallery(working / "in", 2)
+    np.save(working / "x.npy", np.eye(2, dtype=np.float32))
+    boxes = [{"file": f"p{n:02}.png", "caption": f"Caption {n}", "bbox": [0.5, 0.25, 1.0]} for n in range(2)]
+    as_parquet(working / "names.parquet", boxes)
+    assert imported("x.npy", str(source), "--names", "names.parquet")["imported"] == 2
+    assert "bbox" not in find(database, text="caption 1").hits[0].metadata
+
+
 def test_an_array_is_read_with_a_list_of_names(working: Path) -> None:
     np.save(working / "x.npy", np.eye(3, dtype=np.float32))
     (working / "names.txt").write_text("a.jpg\r\nb é.jpg\r\nc.jpg\r\n", encoding="utf-8")

@@ -85,6 +85,16 @@ def test_the_table_gives_back_what_the_checkpoint_lost(settings: Settings, tmp_p
     )
 
 
+def test_a_copy_of_a_rounded_answer_is_marked_as_rounded(settings: Settings, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    lost(settings, run(settings, source))
+    assert run(settings, source, from_table=True).run.checkpoint.ledger().rounded() == 3
+    (source / "p00.png").rename(source / "renamed.png")
+    again = run(settings, source)
+    assert again.account.calls == 0
+    assert again.run.checkpoint.ledger().rounded() == 4
+
+
 def test_a_dry_run_says_that_the_run_would_refuse(settings: Settings, tmp_path: Path) -> None:
     source = gallery(tmp_path / "in", 3)
     lost(settings, run(settings, source))
