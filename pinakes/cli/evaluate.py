@@ -59,16 +59,14 @@ def command(*, plot: Path | None, as_json: bool, **options: Any) -> None:
                 evaluate_recall(database, request) if request.what != "retrieval" else (),
                 evaluate_retrieval(database, settings, request, _say) if request.what != "recall" else None,
             )
+    # Before the plot, which may fail: what was measured and paid for must not be lost with it.
+    click.echo(json.dumps(evaluation.as_dict(), ensure_ascii=False) if as_json else "\n\n".join(_blocks(evaluation)))
     if plot is not None:
         from pinakes.evaluation.plot import write_plot
 
         write_plot(evaluation, plot)
-    if as_json:
-        click.echo(json.dumps(evaluation.as_dict(), ensure_ascii=False))
-        return
-    click.echo("\n\n".join(_blocks(evaluation)))
-    if plot is not None:
-        click.echo(f"\nplot: {plot}")
+        if not as_json:
+            click.echo(f"\nplot: {plot}")
 
 
 def _say(line: str) -> None:

@@ -18,5 +18,5 @@ def command(*, directory: Path, count: int | None) -> None:
     from gallery import PICTURES, write_gallery
 
     # The default cannot be the option's: its module is not part of the installed package, and --help must work there.
-    gallery = write_gallery(directory, count=count or PICTURES)
+    gallery = write_gallery(directory, count=PICTURES if count is None else count)
     click.echo(f"{gallery.images} pictures and {len(gallery.metadata)} metadata files in {gallery.directory}")

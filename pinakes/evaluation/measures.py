@@ -73,10 +73,10 @@ def lower_bound(shares: Floats, trials: int, *, population: int | None = None, z
     return max(0.0, (centre - spread) / (1 + z * z / effective))
 
 
-def queries_needed(wanted: float, *, z: float = Z_95) -> int:
+def queries_needed(wanted: float) -> int:
     """How many queries without a single miss show a recall of `wanted`, by `lower_bound`."""
     # Where all queries agree, `lower_bound` is n / (n + z²).
-    return math.ceil(z * z * wanted / (1 - wanted))
+    return math.ceil(Z_95 * Z_95 * wanted / (1 - wanted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import font_source_sans_pro
 
-from pinakes.errors import PinakesError, UsageError, extra_install
+from pinakes.errors import UsageError, extra_install
 from pinakes.evaluation.evaluation import Evaluation
 from pinakes.evaluation.recall import RecallReport
 from pinakes.evaluation.retrieval import CUTOFFS, RetrievalReport
+from pinakes.files import whole_file
 from pinakes.images.contact_sheet import FRAME, INK, PAPER, QUIET
 
 if TYPE_CHECKING:
@@ -66,10 +67,9 @@ def write_plot(evaluation: Evaluation, path: Path) -> None:
         PinakesError: the file cannot be written.
     """
     check_plot(path)
-    try:
-        path.write_bytes(drawn(evaluation, path.suffix.lower().removeprefix(".")))
-    except OSError as exc:
-        raise PinakesError(f"the plot {path} cannot be written: {exc.strerror or exc}.") from exc
+    picture = drawn(evaluation, path.suffix.lower().removeprefix("."))
+    with whole_file(path, "the plot") as out:
+        out.write(picture)
 
 
 def drawn(evaluation: Evaluation, file_format: str = "png") -> bytes:

@@ -115,13 +115,13 @@ def pixels(kind: RegionKind) -> int:
 
 
 def cut(picture: Pillow.Image, frame: Frame) -> Pillow.Image:
-    """A part of a picture, of at least one pixel."""
-    # Rounding can make the frame of a very small picture empty, or put it beyond the last pixel.
+    """A part of a picture: at least one pixel, and nothing but the picture."""
+    # Rounding can make a frame empty, or put it beyond the last pixel, where Pillow would paint black.
     x, y, width, height = frame
-    left, upper = round(x * picture.width), round(y * picture.height)
-    right = max(left + 1, min(picture.width, round((x + width) * picture.width)))
-    lower = max(upper + 1, min(picture.height, round((y + height) * picture.height)))
-    return picture.crop((min(left, right - 1), min(upper, lower - 1), right, lower))
+    left, upper = min(round(x * picture.width), picture.width - 1), min(round(y * picture.height), picture.height - 1)
+    right = min(max(left + 1, round((x + width) * picture.width)), picture.width)
+    lower = min(max(upper + 1, round((y + height) * picture.height)), picture.height)
+    return picture.crop((left, upper, right, lower))
 
 
 def _percent(frame: Frame) -> str:

@@ -86,8 +86,16 @@ def open_excel(path: Path) -> ExcelTable:
     return ExcelTable(path, title, named_columns(path, header))
 
 
-def write_excel(sink: IO[bytes], rows: Iterable[Sequence[object]]) -> None:
+def write_excel(
+    sink: IO[bytes], rows: Iterable[Sequence[object]], *, title: str = "Pinakes", frozen: str = "A2"
+) -> None:
     """Write a workbook with one sheet. The first row is the header; text is never a formula.
+
+    Args:
+        sink: where to.
+        rows: with the header.
+        title: the sheet's name, of at most 31 characters.
+        frozen: the first cell that scrolls: the rows above it and the columns to its left stay in sight.
 
     Raises:
         PinakesError: a sheet of Excel cannot hold that many rows.
@@ -99,8 +107,8 @@ def write_excel(sink: IO[bytes], rows: Iterable[Sequence[object]]) -> None:
     from openpyxl.styles import Font
 
     book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet("Pinakes")
-    sheet.freeze_panes = "A2"
+    sheet = book.create_sheet(title)
+    sheet.freeze_panes = frozen
     for number, row in enumerate(rows):
         if number == MOST_ROWS:
             raise PinakesError(

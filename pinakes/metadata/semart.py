@@ -10,17 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-SEMART_COLUMNS = (
-    "IMAGE_FILE",
-    "DESCRIPTION",
-    "AUTHOR",
-    "TITLE",
-    "TECHNIQUE",
-    "DATE",
-    "TYPE",
-    "SCHOOL",
-    "TIMEFRAME",
-)
+SEMART_COLUMNS = ("IMAGE_FILE", "DESCRIPTION", "AUTHOR", "TITLE", "TECHNIQUE", "DATE", "TYPE", "SCHOOL", "TIMEFRAME")
 
 SPLIT = "split"
 """Where `extra` keeps the split (train, val, test), which the Text2Art protocol asks for."""
@@ -28,10 +18,7 @@ SPLIT = "split"
 AS_WRITTEN = "author_as_written"
 """Where `extra` keeps an author as the file has it, if the name was corrected."""
 
-DAMAGED_NAMES = {
-    "TURA, Cosm?": "TURA, Cosmè",
-    "DELACROIX, Eug?ne": "DELACROIX, Eugène",
-}
+DAMAGED_NAMES = {"TURA, Cosm?": "TURA, Cosmè", "DELACROIX, Eug?ne": "DELACROIX, Eugène"}
 """Names that lost a letter before the files were published: the published text, and the name that is meant."""
 
 # Not within a word, as in "training" or "value"; an underscore may stand on either side.

@@ -93,7 +93,7 @@ def thumbnail(uri: str, crop: Crop | None = None) -> Shown:
 def thumbnail_of(data: bytes, crop: Crop | None = None) -> Shown:
     """The picture in a file's bytes, reduced."""
     try:
-        picture = decode(data if crop is None else cut_out(data, crop), at_least=LONG_SIDE)
+        picture = decode(cut_out(data, crop), at_least=LONG_SIDE)
     except PictureError as exc:
         return Shown(reason=str(exc))
     picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)

@@ -75,8 +75,7 @@ def export_like(
         read = read_metadata(list(metadata), columns=columns, profile=profile, cleaning=cleaning)
         join = Join(read, list(newest))
         notes = [*read.report.lines(), *join.report.lines()]
-        key = "image_file" if cleaning == "tutorial" else str(read.report.files[0].key)
-        dataset, places = _merged(_dataset(metadata, cleaning), key, join.keys())
+        dataset, places = _merged(*_dataset(metadata, cleaning, str(read.report.files[0].key)), join.keys())
     # Vectors come in the checkpoint's order and are written in the metadata's: a file on disk, not memory, sorts them.
     with tempfile.TemporaryFile() as scratch, whole_file(file, "the export") as sink:
         vectors = _in_order(kept, newest, places, space.dimension, scratch)
@@ -93,14 +92,14 @@ def export_like(
     return Exported(len(places), notes + kept.problems)
 
 
-def _dataset(metadata: Sequence[str | Path | AnyTable], cleaning: Cleaning) -> pd.DataFrame:
-    """The metadata as the tutorial reads it: every column as text, under its own name."""
+def _dataset(metadata: Sequence[str | Path | AnyTable], cleaning: Cleaning, key: str) -> tuple[pd.DataFrame, int]:
+    """The metadata as the tutorial reads it, every column as text, under its own name; and the position of the key."""
     tables = [open_table(table) if isinstance(table, str | Path) else table for table in metadata]
     if cleaning == "tutorial":
         subset = tutorial_subset(tables).frame[list(DISTINCT_COLUMNS)].rename(columns=str.lower)
         # The tutorial saves its subset and reads it again, which turns words such as NA into missing values once more.
         saved = io.StringIO(subset.to_csv(index=False, sep="\t"))
-        return pd.read_csv(saved, sep="\t", dtype="string")
+        return pd.read_csv(saved, sep="\t", dtype="string"), DISTINCT_COLUMNS.index("IMAGE_FILE")
     frames = []
     for table in tables:
         if not isinstance(table, Table):
@@ -111,13 +110,14 @@ def _dataset(metadata: Sequence[str | Path | AnyTable], cleaning: Cleaning) -> p
                 f"--like tutorial keeps the dataset's own columns, and those of {table.path} are not those of"
                 f" {tables[0].path}; give files with the same columns."
             )
-    return pd.concat(frames, ignore_index=True)
+    # The position and not the name: pandas calls a column without a name otherwise.
+    return pd.concat(frames, ignore_index=True), tables[0].columns.index(key)
 
 
-def _merged(dataset: pd.DataFrame, key: str, keys: dict[str, str]) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The rows that have a picture, in their order, and image_id → the number of its row."""
-    column = next(name for name in dataset.columns if str(name).strip().lower() == key.lower())
-    written = dataset[column].map(lambda text: unicodedata.normalize("NFC", str(text).strip()), na_action="ignore")
+def _merged(dataset: pd.DataFrame, at: int, keys: dict[str, str]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows that have a picture, in their order, and image_id → the number of its row; `at` is the key's column."""
+    column = dataset.iloc[:, at]
+    written = column.map(lambda text: unicodedata.normalize("NFC", str(text).strip()), na_action="ignore")
     image_of = {key: image_id for image_id, key in keys.items()}
     if len(image_of) != len(keys):
         shared = next(key for image_id, key in keys.items() if image_of[key] != image_id)

@@ -6,7 +6,6 @@ vector that was paid for is kept, so that the next page costs nothing.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from pinakes.embedders.base import Amounts, Embedder, Picture, TextReading
 from pinakes.errors import PictureError, UnreadableQueryError, UsageError
 from pinakes.query.query import Crop, Part, Query
+from pinakes.sources.fingerprints import fingerprint_bytes
 from pinakes.sources.reading import read_uri
 from pinakes.store.connection import Connection
 from pinakes.store.images import stored_image, stored_vector
@@ -130,22 +130,20 @@ def direction(parts: Sequence[tuple[float, Vector]]) -> Vector:
     return (total / length).astype(np.float32)
 
 
-def cut_out(data: bytes, crop: Crop) -> bytes:
-    """A part of a picture as a JPEG file.
+def cut_out(data: bytes, crop: Crop | None) -> bytes:
+    """A part of a picture as a JPEG file; without a crop the file as it is.
 
     Raises:
         PictureError: the picture cannot be decoded.
     """
+    if crop is None:
+        return data
     from pinakes.images.decoding import decode  # most queries have no picture
+    from pinakes.images.regions import cut
 
     picture = decode(data, at_least=math.ceil(CROP_SIDE / max(0.001, min(crop.width, crop.height))))
-    # At least a pixel, and none beyond the edge, which Pillow would paint black.
-    left = min(round(crop.x * picture.width), picture.width - 1)
-    upper = min(round(crop.y * picture.height), picture.height - 1)
-    right = min(max(left + 1, round((crop.x + crop.width) * picture.width)), picture.width)
-    lower = min(max(upper + 1, round((crop.y + crop.height) * picture.height)), picture.height)
     out = io.BytesIO()
-    picture.crop((left, upper, right, lower)).save(out, "JPEG", quality=95, subsampling=0)
+    cut(picture, (crop.x, crop.y, crop.width, crop.height)).save(out, "JPEG", quality=95, subsampling=0)
     return out.getvalue()
 
 
@@ -195,8 +193,8 @@ class _Reader:
             return self._of_stored(part.like, part)
         assert part.picture is not None
         # Of the whole file, also where a crop or a reduced copy is embedded: it tells the very file among the hits.
-        self._own(part.fingerprint or _fingerprint(part.picture), part)
-        return self._of_picture(part.picture if part.crop is None else cut_out(part.picture, part.crop))
+        self._own(part.fingerprint or fingerprint_bytes(part.picture), part)
+        return self._of_picture(cut_out(part.picture, part.crop))
 
     def _given(self, vector: Vector) -> Vector:
         shape = (self.registered.space.dimension,)
@@ -238,7 +236,7 @@ class _Reader:
         recalled = self._recalled(key)
         if recalled is not None:
             return recalled.vector
-        picture = Picture(Image("query", "", _fingerprint(data), len(data)), lambda: data)
+        picture = Picture(Image("query", "", fingerprint_bytes(data), len(data)), lambda: data)
         outcome = self.embedder.embed_query_picture(picture)
         if isinstance(outcome, Failure):
             raise PictureError(f"the picture of this query cannot be used: {outcome.message}", outcome.error_class)
@@ -263,7 +261,3 @@ def _quoted(words: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(words))
     quoted = ", ".join(f'"{word}"' for word in distinct[:MOST_QUOTED])
     return quoted if len(distinct) <= MOST_QUOTED else f"{quoted} and {len(distinct) - MOST_QUOTED:,} more"
-
-
-def _fingerprint(data: bytes) -> str:
-    return MD5 + hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -9,7 +9,7 @@ from PIL import Image
 from pinakes.errors import PictureError, SourceError
 from pinakes.images.contact_sheet import Card, contact_sheet
 from pinakes.images.decoding import decode
-from pinakes.query.query import Part, Query
+from pinakes.query.query import Query
 from pinakes.search.answer import Hit, SearchPlan, SearchResult
 from pinakes.search.query_vector import cut_out
 from pinakes.sources.reading import read_uri
@@ -28,22 +28,15 @@ def sheet_of(query: Query, result: SearchResult) -> Image.Image:
         result: what was found; a picture that cannot be read any more is shown as a placeholder.
     """
     asked = query.label
-    data = next((part_picture(part) for part in query.parts if part.picture is not None), None)
+    data = next((cut_out(part.picture, part.crop) for part in query.parts if part.picture is not None), None)
     plan = result.plan
     how = plan.embedder if plan.by_words else f"{plan.mode} · {plan.milliseconds:.0f} ms · {plan.embedder}"
     return contact_sheet(
         [_card(number, hit, plan) for number, hit in enumerate(result.hits, start=1)],
         heading=asked,
         subheading=how,
-        query=None if data is None else Card(data, asked, note="the picture asked about"),
+        query=None if data is None else Card(decode(data, at_least=THUMBNAIL), asked, note="the picture asked about"),
     )
-
-
-def part_picture(part: Part) -> Image.Image | None:
-    """The picture that a part of a query asks about, cut as it asks, reduced."""
-    if part.picture is None:
-        return None
-    return decode(part.picture if part.crop is None else cut_out(part.picture, part.crop), at_least=THUMBNAIL)
 
 
 def _card(number: int, hit: Hit, plan: SearchPlan) -> Card:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import io
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -19,9 +20,6 @@ from pinakes.web.api import Served
 from pinakes.web.pages import error_page, page
 from pinakes.web.place import PLACE, link
 from pinakes.web.service import Service
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 A4 = (1240, 1754)
 DPI = 150
@@ -74,26 +72,29 @@ def _kept(service: Service) -> list[Row]:
     return [row for image_id in PLACE.get().kept if (row := service.image(image_id)) is not None]
 
 
-def _table(rows: list[Row]) -> pd.DataFrame:
-    """A row for each picture: image_id, then its metadata. No text in it is a formula."""
-    import pandas as pd  # takes half a second, and most visitors never save a table
-
-    from pinakes.operations.export import not_a_formula
+def _table(rows: list[Row]) -> list[list[Any]]:
+    """A header, and a row for each picture: image_id, then its metadata. No text in it is a formula."""
+    from pinakes.operations.export import not_a_formula  # takes half a second, and most visitors never save a table
 
     known = [{"image_id": row.image_id, **row.metadata} for row in rows]
-    frame = pd.DataFrame(known, columns=None if known else ["image_id"], dtype=object)
-    frame = frame.drop(columns=[name for name in views.HIDDEN_COLUMNS if name in frame])
-    return frame.map(not_a_formula).rename(columns=not_a_formula)
+    names = dict.fromkeys(["image_id", *(name for each in known for name in each)])
+    shown = [name for name in names if name not in views.HIDDEN_COLUMNS]
+    table: list[list[Any]] = [shown, *([each.get(name) for name in shown] for each in known)]
+    return [[not_a_formula(value) for value in values] for values in table]
 
 
 def _csv(_service: Service, rows: list[Row]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(_table(rows))
     # Excel reads a CSV file as UTF-8 only if it begins with a byte order mark.
-    return _table(rows).to_csv(index=False, lineterminator="\n").encode("utf-8-sig")
+    return text.getvalue().encode("utf-8-sig")
 
 
 def _xlsx(service: Service, rows: list[Row]) -> bytes:
+    from pinakes.metadata.excel import write_excel
+
     out = io.BytesIO()
-    _table(rows).to_excel(out, index=False, sheet_name=service.collection[:31], freeze_panes=(1, 1), engine="openpyxl")
+    write_excel(out, _table(rows), title=service.collection[:31], frozen="B2")
     return out.getvalue()
 
 

@@ -6,14 +6,11 @@ Only a small copy is kept, but the MD5 still tells whether a stored picture is t
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from pathlib import Path
 
-from PIL import Image
-
 from pinakes.errors import PictureError, UsageError
-from pinakes.images.decoding import decode
+from pinakes.images.decoding import thumbnail_jpeg
 from pinakes.sources.thumbnails import DiskCache
 from pinakes.types import ErrorClass
 
@@ -34,11 +31,10 @@ class Uploads:
 
     Args:
         folder: the folder of the copies.
-        max_bytes: the limit for all copies together.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int = KEPT_BYTES) -> None:
-        self._kept = DiskCache(folder, max_bytes)
+    def __init__(self, folder: Path) -> None:
+        self._kept = DiskCache(folder, KEPT_BYTES)
 
     def keep(self, data: bytes) -> str:
         """Check and keep a picture; returns its token.
@@ -48,12 +44,10 @@ class Uploads:
             BusyError: too many pictures are waiting to be decoded.
         """
         check_length(data)
-        picture = decode(data, at_least=KEPT_LONG_SIDE)
-        picture.thumbnail((KEPT_LONG_SIDE, KEPT_LONG_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        out = io.BytesIO()
-        picture.save(out, "JPEG", quality=92)  # without the metadata: a phone's pictures say where they were taken
+        # Without the metadata: a phone's pictures say where they were taken.
+        copy = thumbnail_jpeg(data, long_side=KEPT_LONG_SIDE, quality=92)
         token = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        self._kept.put(token, out.getvalue())
+        self._kept.put(token, copy)
         return token
 
     @staticmethod

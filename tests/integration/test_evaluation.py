@@ -504,6 +504,22 @@ def test_the_tables_fit_80_columns_and_the_plot_is_a_picture(
     assert (tmp_path / "plot.png").stat().st_size < 700_000
 
 
+def test_what_was_measured_is_printed_although_the_plot_cannot_be_written(
+    two_spaces: None, environment: dict[str, str], tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib", reason="the plot needs the extra notebook")
+    (tmp_path / "plot.png").mkdir()
+    recall = ("recall", "--queries", "50", "--no-store", "--plot", "plot.png")
+    table, document = evaluate(environment, tmp_path, *recall), evaluate(environment, tmp_path, *recall, "--json")
+    for done in (table, document):
+        assert done.returncode == 1, done.stderr
+        assert "the plot 'plot.png' cannot be written: Is a directory" in done.stderr
+    assert "recall@10" in table.stdout
+    assert "plot: " not in table.stdout
+    assert len(json.loads(document.stdout)["recall"]) == 2
+    assert [path.name for path in tmp_path.iterdir() if "plot" in path.name] == ["plot.png"]
+
+
 def test_json_is_one_document(two_spaces: None, environment: dict[str, str], tmp_path: Path) -> None:
     done = evaluate(environment, tmp_path, "recall", "--json", "--queries", "300", "--recall", "0.95", "--no-store")
     assert done.returncode == 0, done.stderr

@@ -202,3 +202,15 @@ def test_where_no_row_fits_only_the_header_is_written(working: Path) -> None:
     Path("a.csv").write_text("Image_File\ttitle\nother.png\tA\n")
     pinakes("export", "x.csv", "--like", "tutorial", "--metadata", "a.csv", "--dimension", "256")
     assert Path("x.csv").read_text() == "Image_File\ttitle\tvector\n"
+
+
+def test_the_key_may_be_a_column_without_a_name(working: Path) -> None:
+    pictures(working / "in", ["p1.png", "p2.png"])
+    pinakes("ingest", "in", "--dimension", "256")
+    Path("a.csv").write_text(",title\np2.png,B\nother.png,C\np1.png,A\n")
+    of = ("--key", "column_1", "--dimension", "256")
+    pinakes("export", "x.csv", "--like", "tutorial", "--metadata", "a.csv", *of)
+    written = pd.read_csv("x.csv", sep="\t")
+    assert list(written.columns) == ["Unnamed: 0", "title", "vector"], "the first as pandas calls it"
+    assert written.iloc[:, :2].to_numpy().tolist() == [["p2.png", "B"], ["p1.png", "A"]]
+    assert {len(json.loads(vector)) for vector in written["vector"]} == {256}

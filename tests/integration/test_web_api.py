@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -308,6 +309,36 @@ def test_pictures_of_a_bucket_have_thumbnails_too(settings: Settings, monkeypatc
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert Image.open(io.BytesIO(answers[0].content)).size == (320, 240)
     assert downloads == 2  # one to embed, one for the thumbnail
+
+
+# --- The shortlist as a table
+
+
+def test_a_shortlist_whose_texts_excel_cannot_hold_is_saved_as_excel(
+    web: httpx.Client, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="the button needs the extra excel")
+    row = service.image("p01.png")
+    assert row is not None
+    odd = replace(row, metadata={**row.metadata, "title": "A\x0bB", "no\x0ctes": "=1+1"})
+    monkeypatch.setattr(Service, "image", lambda _, image_id: odd if image_id == "p01.png" else row)
+    answer = web.get("/shortlist.xlsx", params={"keep": ["p01.png", "p02.png"]})
+    assert answer.status_code == 200, answer.text
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.content)).active
+    header, first, second = sheet.values
+    assert header[0] == "image_id"
+    assert "fingerprint" not in header
+    assert dict(zip(header, first, strict=True)).items() >= {"title": "AB", "notes": "'=1+1", "author": "Ada"}.items()
+    assert dict(zip(header, second, strict=True)).items() >= {"title": "Title 1", "notes": None}.items()
+    assert (sheet.title, sheet.freeze_panes) == ("pictures", "B2")
+
+
+def test_a_shortlist_is_saved_as_csv(web: httpx.Client) -> None:
+    answer = web.get("/shortlist.csv", params={"keep": ["p01.png", BROKEN, "nowhere.png"]})
+    assert answer.content.decode("utf-8-sig") == (
+        "image_id,author,title,date,type\np01.png,Ada,Title 1,1601,landscape\ntorn.jpg,Ada,Torn,1700,portrait\n"
+    )
+    assert web.get("/shortlist.csv").content.decode("utf-8-sig") == "image_id\n"
 
 
 # --- The document

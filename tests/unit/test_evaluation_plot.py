@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
+from pinakes.errors import PinakesError
 from pinakes.evaluation.evaluation import Evaluation
 from pinakes.evaluation.recall import Level, RecallReport
 from pinakes.evaluation.retrieval import CUTOFFS, Direction, Precision, RetrievalReport, TextReport
@@ -40,3 +45,23 @@ def test_panels_of_shares_have_one_scale_and_none_is_empty(columns: bool) -> Non
     assert all(axes.patches for axes in panels)
     assert len({axes.get_ylim() for axes in panels}) == 1
     assert panels[0].get_ylim()[1] >= 0.9
+
+
+def test_a_plot_that_cannot_be_written_leaves_the_one_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "plot.svg"
+    plot.write_plot(Evaluation("c", (recall(),)), path)
+    before = path.read_bytes()
+    assert b"<svg" in before
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pinakes.files.os.fsync", full)
+    with pytest.raises(
+        PinakesError, match=r"the plot '.+plot\.svg' cannot be written: No space left .+; free some space"
+    ):
+        plot.write_plot(Evaluation("c", (recall(), recall())), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

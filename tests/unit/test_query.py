@@ -181,6 +181,7 @@ def test_a_crop_at_the_edge_holds_nothing_but_the_picture() -> None:
     for crop in (Crop(0.999, 0.999, 0.001, 0.001), Crop(0, 0.999, 1, 0.001), Crop(0.5, 0.5, 0.501, 0.501)):
         with Image.open(BytesIO(cut_out(white.getvalue(), crop))) as cut:
             assert min(low for low, _ in cut.getextrema()) > 250, crop
+    assert cut_out(white.getvalue(), None) == white.getvalue()
 
 
 POSITIONS = st.none() | st.builds(Position, st.floats(0, 2), st.text(max_size=40).filter(lambda t: t.isprintable()))

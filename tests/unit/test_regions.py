@@ -11,7 +11,18 @@ from PIL import Image
 from pinakes.errors import PictureError
 from pinakes.images.contact_sheet import Card, contact_sheet
 from pinakes.images.decoding import decode
-from pinakes.images.regions import GRID, SALIENT, frame_of, is_region, kind_of, planned, regions_in, whole, with_frame
+from pinakes.images.regions import (
+    GRID,
+    SALIENT,
+    cut,
+    frame_of,
+    is_region,
+    kind_of,
+    planned,
+    regions_in,
+    whole,
+    with_frame,
+)
 from pinakes.images.saliency import COVER, salient_frames
 from pinakes.ingest.batch import reconcile
 from pinakes.ingest.plan import make_plan
@@ -83,6 +94,21 @@ def test_a_picture_is_read_and_decoded_once_for_all_of_its_regions() -> None:
     assert {decode(file).size for file in files[1:]} == {(100, 100)}
     with pytest.raises(PictureError):
         RegionReader(lambda _: b"no picture", images).read(images[1])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2), (2, 500), (500, 2)])
+def test_a_region_of_a_tiny_picture_holds_nothing_but_the_picture(size: tuple[int, int]) -> None:
+    white = Image.new("RGB", size, "white")
+    for frame in (*GRID, *COVER, (0.75, 0.75, 0.25, 0.25), (0.999, 0.999, 0.001, 0.001), (1.0, 1.0, 0.001, 0.001)):
+        part = cut(white, frame)
+        assert min(part.size) >= 1, frame
+        assert part.getextrema() == ((255, 255),) * 3, frame
+
+
+def test_a_region_of_an_ordinary_picture_is_its_frame_in_pixels() -> None:
+    pixels = np.random.default_rng(3).integers(0, 255, (120, 200, 3), np.uint8)
+    part = cut(Image.fromarray(pixels), (0.75, 0.5, 0.25, 0.5))
+    np.testing.assert_array_equal(np.asarray(part), pixels[60:, 150:])
 
 
 def test_a_sheet_frames_the_part() -> None:

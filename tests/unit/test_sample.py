@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from gallery import Gallery, catalogue, studio, write_gallery
@@ -27,8 +29,9 @@ from gallery.light import LIGHTS
 from gallery.painter import PAINTERS, Painter
 from gallery.panel import Dice, Panel
 from gallery.scenes import SCENES
-from gallery.story import tell
+from gallery.story import Story, tell
 from gallery.worker import paint
+from pinakes.cli.main import cli
 from pinakes.errors import UsageError
 
 COUNT = 14  # one picture by each painter
@@ -82,6 +85,16 @@ def test_the_command_shows_the_bar_and_then_what_it_wrote(tmp_path: Path) -> Non
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert re.search(r"painting: 100%\|.+\| 1/1 ", done.stderr)
     assert done.stdout == f"2 pictures and 3 metadata files in {tmp_path / 'gallery'}\n"
+
+
+def test_the_command_refuses_to_paint_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def paint_nothing(*_: object) -> Iterator[tuple[int, Story]]:
+        raise AssertionError("no picture was asked for")
+
+    monkeypatch.setattr("gallery.gallery._paint_all", paint_nothing)
+    with pytest.raises(UsageError, match="at least 1"):
+        CliRunner().invoke(cli, ["sample", str(tmp_path / "gallery"), "--count", "0"], catch_exceptions=False)
+    assert not (tmp_path / "gallery").exists()
 
 
 @pytest.mark.parametrize("workers", [2, 3])
