@@ -225,7 +225,8 @@ class Ledger:
     def position(self, image_id: str, fingerprint: str) -> int | None:
         """The position of (image_id, fingerprint) in `rows`, or None.
 
-        A region that was planned by its number is found by that; its vector rather than its failure, which has no frame.
+        A region that was planned by its number is found by that: its vector, else its newest failure, which may have no
+        frame.
         """
         found = None
         for position in self._by_id.positions(image_id):
@@ -233,7 +234,8 @@ class Ledger:
             if answered == fingerprint or (is_region(fingerprint) and answers(answered, fingerprint)):
                 if not is_region(fingerprint) or self._is_ok[position]:
                     return position
-                found = position
+                if found is None or self._embedded_at[position] > self._embedded_at[found]:
+                    found = position
         return found
 
     def row(self, position: int) -> LedgerRow:

@@ -122,6 +122,7 @@ class CheckpointWriter:
                     else:
                         self._waiting = answers + self._waiting
                         self._due = time.monotonic() + self._flush_seconds
+                        self._state.notify_all()  # the background may wait without a limit for what was taken out above
 
     def _flush_when_due(self) -> None:
         while True:

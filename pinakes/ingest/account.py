@@ -61,7 +61,8 @@ class Account:
         calls: requests made of the embedder.
         answers: rows written to the checkpoint.
         duplicates: images served by the call of another image of equal bytes.
-        lost: of `failed` and `deferred`, those whose answer could not be kept, or was in a part that is damaged.
+        lost: answers that could not be kept, or were in a part that is damaged; their pictures and regions count as
+            failed or deferred.
         vanished: stored images that the source does not list any more.
         pruned: vanished images that were removed.
         rows_written: rows of the collection inserted, updated or deleted.

@@ -125,7 +125,7 @@ class BatchResult:
         deferred: images that were not reached because the run was stopping.
         answers: rows written.
         error: why the embedder cannot go on at all, or the checkpoint cannot be written; or None.
-        lost: of `deferred`, the images whose answer arrived and could not be kept.
+        lost: answers of pictures and regions that arrived and could not be kept; those are deferred.
         elsewhere: requests that the embedder of another process made for it; this process's embedder counts its own.
         timed: how long a model on this machine took for a picture, as the average of its batch, since it sees several at
             once. A provider's answers are timed one by one, with its requests.
@@ -174,7 +174,7 @@ class BatchResult:
             deferred=self.deferred + count,
             answers=self.answers - len(lost.answers),
             error=lost.cause,
-            lost=count,
+            lost=len(lost.answers),
             regions=sum((-_became(a.failure, 1) for a in lost.answers if is_region(a.fingerprint)), self.regions)
             + Regions(deferred=len(lost.answers) - count),
         )

@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pinakes.checkpoints.base import Rows
 from pinakes.checkpoints.ledger import Ledger
-from pinakes.checkpoints.textindex import digest_of, pair_keys, places, texts
-from pinakes.errors import AccountError
+from pinakes.checkpoints.textindex import digest_of, pair_keys, places
 from pinakes.evaluation.recall import settle
 from pinakes.ingest.account import Account
+from pinakes.ingest.changes import as_stored_where_unread, compared, said_otherwise
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.run import Ingestion
 from pinakes.metadata.join import Join
@@ -38,7 +36,7 @@ from pinakes.store.languages import (
 )
 from pinakes.store.load import Loader
 from pinakes.store.reconnecting import Reconnecting
-from pinakes.store.region_table import stored_kind
+from pinakes.store.region_table import has_table, is_loaded
 from pinakes.store.space_registry import resolve_space
 from pinakes.store.staging import Written
 
@@ -101,9 +99,10 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
         # Before the images are read: what others change from here on shows when the rows are counted again.
         since = lasting.do("looking for changes", lambda conn: image_state(conn, collection))
         stored = lasting.do("reading the stored images", lambda conn: stored_images(conn, collection))
-        differs, unlisted = _compared(listed, stored)
+        listed = as_stored_where_unread(listed, stored)
+        differs, unlisted = compared(listed, stored)
         if join is not None and said is not None:
-            differs |= _said_otherwise(run, join, said, since.said, listed, stored)
+            differs |= said_otherwise(run, join, said, since.said, listed, stored)
         differing = listed.filter(pa.array(differs))
         rows = (lambda: _frames(differing)) if join is None else lambda: map(join.rows, _frames(differing))
         written = loader.load_images(rows, with_metadata=join is not None)
@@ -129,46 +128,6 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
     return Loaded(vanished, None if join is None else join.report, language, guessed)
 
 
-def _compared(listed: pa.Table, stored: pa.Table) -> tuple[npt.NDArray[np.bool_], pa.Table]:
-    """Which listed entries are not stored, or are with another URI or fingerprint: a mask, shape (n,); what is not listed.
-
-    Raises:
-        AccountError: an image is listed twice.
-    """
-    at = places(listed["image_id"], stored["image_id"])
-    is_stored = at >= 0
-    unlisted = np.ones(stored.num_rows, dtype=np.bool_)
-    unlisted[at[is_stored]] = False
-    added = listed["image_id"].filter(pa.array(~is_stored))
-    different = stored.num_rows - int(unlisted.sum()) + pc.count_distinct(added).as_py()
-    if different != listed.num_rows:
-        raise AccountError(
-            f"the listing has {listed.num_rows:,} images but {different:,} different image_ids; each must be listed once."
-        )
-    old = stored.take(pa.array(at[is_stored]))
-    new = listed.filter(pa.array(is_stored))
-    differs = ~is_stored
-    for name in ("uri", "fingerprint"):
-        differs[is_stored] |= pc.not_equal(new[name], old[name]).to_numpy()
-    return differs, stored.filter(pa.array(unlisted))
-
-
-def _said_otherwise(
-    run: Ingestion, join: Join, now: Said, before: Said | None, listed: pa.Table, stored: pa.Table
-) -> npt.NDArray[np.bool_]:
-    """Which listed entries may have other metadata than is stored: a mask, shape (n,)."""
-    # Joining and comparing every row takes far longer than comparing two digests, which is all an unchanged run needs.
-    if before is None or before.metadata != now.metadata:
-        return np.ones(listed.num_rows, dtype=np.bool_)
-    if before.listing == now.listing:
-        return np.zeros(listed.num_rows, dtype=np.bool_)
-    if before.listing != digest_of(stored["image_id"]):  # the listing of then is not known any more
-        return np.ones(listed.num_rows, dtype=np.bool_)
-    # A picture that has come or gone may change which row of the metadata another one gets.
-    had, has = Join(run.metadata, stored["image_id"].to_pylist(), match=run.request.match).keys(), join.keys()
-    return np.fromiter((had.get(i) != has.get(i) for i in texts(listed["image_id"])), np.bool_, listed.num_rows)
-
-
 def _lacking(conn: Connection, run: Ingestion, listed: pa.Table, found: Rows, ledger: Ledger) -> tuple[int, Rows]:
     """How many vectors the table has, and the ledger's positions of those that it lacks, ascending."""
     current = current_vectors(conn, run.request.collection, run.space.name)
@@ -186,7 +145,7 @@ def _pairs(table: pa.Table) -> Iterator[tuple[str, str]]:
 def _load_regions(run: Ingestion, planned: Planned, ledger: Ledger, lasting: Reconnecting) -> Written:
     """Bring the table of regions up to the checkpoint: regions of another kind go, those that it lacks are loaded."""
     collection, space = run.request.collection, RegionSpace.of(run.space)
-    if not lasting.do("reading the regions", lambda conn: stored_kind(conn, collection, run.space)):
+    if not lasting.do("reading the regions", lambda conn: has_table(conn, collection, run.space)):
         return Written()
     loader = Loader(lasting, collection, space, run.lease)
     dropped = loader.drop_regions(run.regions)
@@ -199,7 +158,7 @@ def _load_regions(run: Ingestion, planned: Planned, ledger: Ledger, lasting: Rec
     written = Written(updated=dropped)
     if lacking:
         written += loader.load_vectors(run.checkpoint.vectors(lacking), expected=len(lacking))
-    if written.rows:
+    if written.rows or not lasting.do("reading the regions", lambda conn: is_loaded(conn, collection, run.space)):
         loader.finish()
     return written
 
@@ -250,7 +209,7 @@ def build_index(run: Ingestion) -> Indexed:
         return Indexed(kind, resolve_space(conn, collection).name == run.space.name, settled.falls_short)
 
     def build_regions(conn: Connection) -> None:
-        if stored_kind(conn, collection, run.space):
+        if has_table(conn, collection, run.space):
             space = RegionSpace.of(run.space)
             ensure_index(conn, collection, space, wanted.choice, run.lease, ensure_pgvector(conn), wanted.settings)
 
@@ -290,8 +249,8 @@ def close_account(run: Ingestion, planned: Planned) -> Account:
     account.check_against("the table", ok=run.database.do("comparing the table", stored))
     if run.regions != "none":
         _check_regions(run, planned, ledger, account)
-    # Only when every picture was listed and reached has all that the damaged parts may have held been paid for again.
-    if run.request.pay_again and not run.request.limit and not account.deferred:
+    # Only when every picture and region was reached has all that the damaged parts may have held been paid for again.
+    if run.request.pay_again and not run.request.limit and not account.unreached:
         run.checkpoint.accept_losses()
     return account
 

@@ -50,6 +50,9 @@ from pinakes.types import utc_now
 
 logger = logging.getLogger(__name__)
 
+MOST_CALLS = 2**62
+"""Of a budget: what PostgreSQL's bigint holds, however much `--max-cost` says."""
+
 
 @contextmanager
 def open_ingestion(
@@ -257,7 +260,7 @@ def _open_embedder(
         if request.max_cost is None or not price.per_image:
             return None
         # Without the addition 0.3 / 0.1, which is 2.999… in binary, would pay for two pictures.
-        budget = Budget(int(request.max_cost / price.per_image + 1e-9))
+        budget = Budget(int(min(request.max_cost / price.per_image + 1e-9, MOST_CALLS)))
         stopping.budget_used_up = lambda: budget.used_up
         budgets.append(budget)
         return budget

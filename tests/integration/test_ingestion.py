@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,14 @@ from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import stop_requested
 from pinakes.operations.status import status
 from pinakes.settings import Settings
+from pinakes.sources.base import Source
+from pinakes.sources.kinds import open_source
 from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
-from pinakes.store.space_registry import activate, register_space
-from pinakes.types import Answer, ErrorClass, Failure
+from pinakes.store.space_registry import activate, register_space, vector_tables
+from pinakes.types import Answer, Entry, ErrorClass, Failure, Image, Rejected
 from tests.counting import Counting
 from tests.running import embed_one_by_one, find, gallery, paint, request_of, run, run_stages, stored, using
 
@@ -477,3 +479,42 @@ def test_a_vector_of_other_bytes_than_the_picture_has_is_not_loaded(
             written = loader.load_vectors([VectorChunk(names, ["md5:a", "md5:old"], np.ones((2, 27), np.float32))])
     assert written.rows == empty
     assert stored(database, f"SELECT image_id, fingerprint FROM pictures.{SPACE}") == [("a.png", "md5:a")]
+
+
+class Unreadable:
+    """A source of which some pictures cannot be read for a while."""
+
+    def __init__(self, whole: Source, names: set[str]) -> None:
+        self.root, self.problems, self.read = whole.root, whole.problems, whole.read
+        self._whole, self._names = whole, names
+
+    def entries(self) -> Iterator[Entry]:
+        failure = Failure(ErrorClass.CONNECTION, "the service answered 503")
+        for entry in self._whole.entries():
+            bad = isinstance(entry, Image) and entry.image_id in self._names
+            yield Rejected(entry.image_id, entry.uri, failure) if bad and isinstance(entry, Image) else entry
+
+
+@pytest.mark.parametrize("regions", ["none", "grid"])
+def test_a_picture_that_cannot_be_read_for_a_while_keeps_its_vectors(
+    settings: Settings, database: Database, tmp_path: Path, regions: str
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    before = run(settings, source, regions=regions)
+
+    def counted() -> list[tuple[int, int]]:
+        with database.connection() as (conn, _):
+            tables = vector_tables(conn, "pictures")
+        return [stored(database, f'SELECT count(*), 0 FROM pictures."{table}"')[0] for table in tables]
+
+    held = counted()
+    with using(Counting()):
+        request = request_of(settings, source, regions=regions)
+        whole = open_source(str(source), home=settings.home)
+        with open_ingestion(request, settings, source=Unreadable(whole, {"p01.png"})) as ingestion:
+            away = run_stages(ingestion)
+    assert (away.account.failed, away.account.reused, away.account.listed) == (1, 2, 3)
+    assert counted() == held
+    assert [hit.image_id for hit in find(database, like="p01.png", k=2).hits], "it is still found"
+    again = run(settings, source, regions=regions)
+    assert (again.account.calls, again.account.rows_written, again.account.reused) == (0, 0, before.account.embedded)

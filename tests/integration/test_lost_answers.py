@@ -245,3 +245,18 @@ def test_a_full_disk_tells_how_many_answers_are_lost_in_all_batches_and_loads_wh
     assert (summary["embedded"], summary["deferred"], summary["lost"], summary["calls"]) == (8, 12, 12, 20)
     assert stored(database, "SELECT count(*) FROM pictures.counting_colours_1_27") == [(8,)]
     assert run(settings, source).account.embedded == 12
+
+
+def test_a_full_disk_tells_of_lost_regions_as_well(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinakes.ingest.batch.CheckpointWriter", partial(CheckpointWriter, flush_answers=4))
+    source = gallery(tmp_path / "in", 2)
+    run(settings, source)
+    embedder = Filling()
+    with embedder.full, using(embedder), pytest.raises(UnfinishedError) as found:
+        ingest(request_of(settings, source, batch_size=9, regions="grid"), settings)
+    assert " 10 answers could not be kept and are lost;" in str(found.value)
+    summary = found.value.summary
+    assert (summary["lost"], summary["regions"]["deferred"], summary["regions"]["embedded"]) == (10, 10, 8)
+    assert summary["deferred"] == 0

@@ -214,6 +214,10 @@ def test_a_cap_that_leaves_nothing_for_a_picture_makes_no_call(
     assert f"--max-cost {max_cost:g} is less than USD 0.0003" in why_deferred(run.run)
 
 
+def test_a_cap_of_any_size_is_a_cap(settings: Settings, fake: AzureFake, tmp_path: Path) -> None:
+    assert paid(settings, pictures(tmp_path / "in", 3), fake, rate="none", max_cost=1e308).account.embedded == 3
+
+
 def test_a_dry_run_calls_and_writes_nothing_and_says_the_price(
     settings: Settings, database: Database, fake: AzureFake, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ from pinakes.store.connection import Connection
 from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
+from pinakes.store.load import Loader
 from pinakes.store.nearest import Wanted
 from pinakes.store.nearest import nearest as nearest_vectors
 from pinakes.store.space_registry import resolve_space
@@ -113,6 +114,39 @@ def test_regions_are_paid_once_and_leave_the_wholes_alone(settings: Settings, da
     assert rows(database) == 0, "what was removed stays away"
     run(settings, source, embedder=embedder, regions="grid")
     assert (embedder.calls, rows(database)) == (0, 72), "and comes back without a call"
+
+
+def test_regions_are_not_taken_for_removed_because_their_load_was_interrupted(
+    settings: Settings, database: Database, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(settings, source, regions="grid")
+    load_vectors = Loader.load_vectors
+
+    def killed(loader: Loader, *args: Any, **options: Any) -> Any:
+        if isinstance(loader._space, RegionSpace):
+            raise KeyboardInterrupt
+        return load_vectors(loader, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Loader, "load_vectors", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings, source, regions="salient")
+    assert rows(database) == 0
+    run(settings, source, embedder=(embedder := Counting()))
+    assert (embedder.calls, rows(database)) == (0, 63), "the checkpoint knows that salient ones are wanted"
+
+    with database.connection() as (conn, _):
+        conn.execute("DROP SCHEMA pictures CASCADE")
+    with monkeypatch.context() as patched:
+        patched.setattr(Loader, "load_vectors", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings, source)
+    run(settings, source, embedder=(embedder := Counting()))
+    assert (embedder.calls, rows(database)) == (0, 63)
+
+    run(settings, source, regions="none")
+    run(settings, source)
+    assert rows(database) == 0
 
 
 def test_a_detail_finds_its_picture_and_says_where(settings: Settings, database: Database, source: Path) -> None:

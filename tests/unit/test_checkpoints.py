@@ -20,8 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pinakes.checkpoints import Checkpoint, Ledger, open_checkpoint
+from pinakes.checkpoints.base import ROW_SCHEMA, table_of
 from pinakes.checkpoints.folder import FolderStorage
 from pinakes.errors import CheckpointError, UsageError
+from pinakes.images.regions import regions_in, with_frame
 from pinakes.spaces import Space
 from pinakes.types import Answer, ErrorClass, Failure, Vector
 
@@ -415,3 +417,20 @@ def test_leftovers_of_dead_writers_are_never_read_and_go_after_a_day(checkpoint:
     assert not old.exists()
     assert new.exists()
     assert checkpoint.problems == []
+
+
+@pytest.mark.parametrize("names", [("part-a", "part-b"), ("part-b", "part-a")])
+def test_the_newest_failure_of_a_region_counts_whatever_its_parts_are_called(names: tuple[str, str]) -> None:
+    asked = next(regions_in(md5(1), "salient"))
+    unread = replace(failed(1, second=0), fingerprint=asked)
+    refused = replace(
+        failed(1, second=9, error=ErrorClass.REJECTED), fingerprint=with_frame(asked, (0.1, 0.1, 0.5, 0.5))
+    )
+    tables = {
+        name: table_of([answer], SPACE).select(ROW_SCHEMA.names)
+        for name, answer in zip(names, (unread, refused), strict=True)
+    }
+    row = Ledger.of(dict(sorted(tables.items()))).get(unread.image_id, asked)
+    assert row is not None
+    assert row.failure is not None
+    assert row.failure.error_class is ErrorClass.REJECTED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from pinakes.checkpoints import Checkpoint, CheckpointWriter, open_checkpoint
+from pinakes.checkpoints.base import RefusedWriteError
 from pinakes.checkpoints.writer import FLUSH_ANSWERS, FLUSH_SECONDS, PROMISED_SECONDS
 from pinakes.errors import CheckpointError
+from pinakes.types import Answer
 from tests.unit.test_checkpoints import SPACE, bits, failed, files_limited_to, ok, stored, vector_of
 from tests.waiting import until
 
@@ -167,3 +170,21 @@ def test_what_ends_the_background_thread_is_not_lost(checkpoint: Checkpoint, mon
     with pytest.raises(MemoryError):
         two_answers()
     assert stored(checkpoint) == bits([ok(1), ok(2)])
+
+
+def test_what_a_refused_write_gives_back_is_written_without_a_further_answer(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = checkpoint.write
+
+    def refused_slowly(answers: Sequence[Answer]) -> None:
+        monkeypatch.setattr(checkpoint, "write", write)
+        time.sleep(0.3)  # meanwhile the background finds nothing that waits
+        raise CheckpointError("the disk is full")
+
+    with CheckpointWriter(checkpoint, flush_seconds=0.1, flush_answers=2) as writer:
+        monkeypatch.setattr(checkpoint, "write", refused_slowly)
+        writer.add(ok(0))
+        with pytest.raises(RefusedWriteError):
+            writer.add(ok(1))
+        until(lambda: len(checkpoint.ledger()) == 2)
