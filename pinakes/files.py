@@ -91,13 +91,14 @@ def whole_file(path: Path, what: str) -> Iterator[BinaryIO]:
     """A file to write to, which replaces `path` when the block ends without an error.
 
     Args:
-        path: the file that the user named.
+        path: the file that the user named; of a symbolic link, which stays, the file that it leads to.
         what: the file's name in messages, such as "the export".
 
     Raises:
         PinakesError: it cannot be written there, or `path` is a special file.
     """
-    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    target = Path(os.path.realpath(path))
+    partial = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
         # Root may rename a file over /dev/null, and would take it away from every program.
         if path.exists():
@@ -107,7 +108,7 @@ def whole_file(path: Path, what: str) -> Iterator[BinaryIO]:
             out.flush()
             # After a power cut the new name could otherwise lead to an empty file.
             os.fsync(out.fileno())
-        partial.replace(path)
+        partial.replace(target)
     except OSError as exc:
         fix = "free some space there" if exc.errno in FULL else "name a file in a folder that this user may write to"
         raise PinakesError(f"{what} {str(path)!r} cannot be written: {exc.strerror or exc}; {fix}.") from exc

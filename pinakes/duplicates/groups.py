@@ -134,7 +134,10 @@ def sides(image_ids: Iterable[str]) -> Iterator[tuple[str, str]]:
         if found is None:
             continue
         side = (found["word"] or found["letter"]).lower()
-        words = next(pair for pair in _PAIRS if side in pair)
+        words = next((pair for pair in _PAIRS if side in pair), None)
+        # Regardless of case, `re` takes ſ for s, and İ and ı for i; `lower` does not.
+        if words is None:
+            continue
         key = (f"{folder}/{found['stem']}/{found['part']}.{ending}".casefold(), words[0])
         both = waiting.setdefault(key, {})
         both.setdefault(side == words[0], image_id)

@@ -151,8 +151,9 @@ class Takedowns:
         with self._database.connection() as (conn, _):
             ledgers = [self._checkpoint(space).ledger() for space in self._spaces(conn)]
             stored = images_of(conn, self._collection, named) if self._in_table else []
-            newest = _newest(ledgers, named) | {image.image_id: image.fingerprint for image in stored}
-            known = newest.keys() | known_tombstones(conn, self._collection, self._root).ids
+            # A picture that could not be read since the table was made is stored without a fingerprint.
+            newest = _newest(ledgers, named) | {each.image_id: each.fingerprint for each in stored if each.fingerprint}
+            known = {each.image_id for each in stored} | known_tombstones(conn, self._collection, self._root).ids
             for name in sorted(named):
                 if not ahead and name not in known and not any(ledger.known(name) for ledger in ledgers):
                     raise UsageError(
@@ -286,8 +287,11 @@ class Takedowns:
             for fingerprint in _fingerprints(ledger, [image_id]) & fingerprints
         }
         if self._in_table:
-            stored = images_of(conn, self._collection, frozenset(), fingerprints)
-            pairs |= {(image.image_id, image.fingerprint) for image in stored}
+            # The bytes that are stored count, not former ones; without an MD5 nobody knows whether they are others.
+            stored = images_of(conn, self._collection, {image_id for image_id, _ in pairs}, fingerprints)
+            now = {each.image_id: each.fingerprint for each in stored if each.fingerprint.startswith(PROVES_EQUAL)}
+            pairs = {pair for pair in pairs if pair[0] not in now}
+            pairs |= {(image_id, value) for image_id, value in now.items() if value in fingerprints}
         return pairs
 
     def _list_locked(self) -> Lease:

@@ -237,6 +237,49 @@ def test_by_bytes_every_copy_goes_and_a_renamed_one_is_kept_out(
     assert run(settings, pictures).plan.skipped == {FORGOTTEN: 3}, "its name is kept out as well"
 
 
+def test_by_bytes_a_picture_that_has_other_bytes_by_now_stays_and_what_is_known_of_its_former_ones_goes(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    pictures = gallery(tmp_path / "in", 4)
+    for name in ("replaced.png", "unclear.png"):
+        (pictures / name).write_bytes((pictures / GONE).read_bytes())
+    run(settings, pictures)
+    paint(pictures / "replaced.png", (200, 0, 0))
+    run(settings, pictures)
+    with database.connection() as (conn, _):
+        conn.execute("UPDATE pictures.images SET fingerprint = 'crc32c:00000000:1' WHERE image_id = 'unclear.png'")
+    own = forgetting(settings, database)
+    assert own.find([GONE]).equal == ["unclear.png"], "only an MD5 says that the bytes are others"
+    found = own.find([GONE], equal_bytes=True)
+    assert found.image_ids == [GONE, "unclear.png"]
+    (former,) = found.fingerprints
+    assert own.forget(found).answers == {SPACE.name: 3}
+    ledger = open_checkpoint(settings.checkpoint, "pictures", SPACE).ledger()
+    assert former not in {row.fingerprint for row in ledger}
+    assert "replaced.png" in {hit.image_id for hit in find(database, "red", k=50).hits}
+    embedder = Counting()
+    ended = run(settings, pictures, embedder=embedder)
+    assert (ended.account.reused, ended.account.skipped, embedder.calls) == (4, 2, 0)
+
+
+def test_by_bytes_the_copies_of_a_picture_go_that_cannot_be_read_any_more(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    pictures = gallery(tmp_path / "in", 4)
+    (pictures / "copy.png").write_bytes((pictures / GONE).read_bytes())
+    run(settings, pictures)
+    with database.connection() as (conn, _):
+        conn.execute("DROP SCHEMA pictures CASCADE")
+    (pictures / GONE).unlink()
+    (pictures / GONE).symlink_to("nowhere")
+    run(settings, pictures)
+    assert stored(database, f"SELECT fingerprint FROM pictures.images WHERE image_id = '{GONE}'") == [("",)]
+    own = forgetting(settings, database)
+    assert own.find([GONE]).equal == ["copy.png"]
+    found = own.find([GONE], equal_bytes=True)
+    assert (found.image_ids, found.notes) == (["copy.png", GONE], [])
+
+
 def test_every_former_state_of_a_picture_is_forgotten(settings: Settings, database: Database, source: Path) -> None:
     paint(source / GONE, (200, 0, 0))
     run(settings, source)

@@ -64,3 +64,8 @@ def test_a_picture_is_found_in_its_border_however_the_border_is_cut() -> None:
 def test_two_sides_of_a_leaf_are_known_by_the_ways_museums_write_them_and_no_others_are() -> None:
     names, pairs = leaves()
     assert set(sides(sorted(names))) == pairs
+
+
+@pytest.mark.parametrize("name", ["Map verſo.tif", "a voorzıjde.jpg", "a ACHTERZİJDE.jpg", "verſo.png"])
+def test_a_name_in_letters_that_only_resemble_those_of_a_side_is_no_side(name: str) -> None:
+    assert list(sides([name, "leaf 7r.jpg", "leaf 7v.jpg"])) == [("leaf 7r.jpg", "leaf 7v.jpg")]

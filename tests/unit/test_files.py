@@ -36,6 +36,18 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
         )
 
 
+def test_a_link_stays_and_the_file_that_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link, real = tmp_path / "link.csv", tmp_path / "real" / "file.csv"
+    link.symlink_to("real/file.csv")
+    for content in (b"first", b"second"):  # where it leads to nothing yet, and to a file
+        with whole_file(link, "the export") as out:
+            out.write(content)
+        assert link.is_symlink()
+        assert real.read_bytes() == content
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file.csv", "link.csv", "real"]
+
+
 def test_a_special_file_is_not_replaced_by_an_export(tmp_path: Path) -> None:
     pipe = tmp_path / "groups.csv"
     os.mkfifo(pipe)
