@@ -37,9 +37,11 @@ def image_id(relative: str | bytes) -> str:
     Raises:
         BadNameError: the name is empty, is not UTF-8, holds a NUL, or is longer than `MAX_ID_BYTES`.
     """
-    raw = relative if isinstance(relative, bytes) else relative.encode("utf-8", "surrogateescape")
     try:
+        raw = relative if isinstance(relative, bytes) else relative.encode("utf-8", "surrogateescape")
         text = raw.decode("utf-8")
+    except UnicodeEncodeError as exc:  # JSON can hold one, as in "\ud83d"
+        raise BadNameError(f"the name holds half of a character at position {exc.start}") from exc
     except UnicodeDecodeError as exc:
         raise BadNameError(f"the name is not UTF-8 (byte 0x{raw[exc.start]:02x} at position {exc.start})") from exc
     # The same "é" may be one character or two, depending on the system that wrote the name; a metadata table has either.
@@ -67,9 +69,13 @@ def ledger_id(name: str, raw: bytes) -> str:
 def printable_name(raw: str | bytes) -> str:
     r"""`raw` as an id that can be stored and shown, for an entry that has no proper image_id.
 
-    Bytes that are not UTF-8 become `\xNN`, NUL becomes `\x00`; a name over `MAX_ID_BYTES` is cut: see `ledger_id`.
+    Bytes that are not UTF-8 become `\xNN`, NUL becomes `\x00`, and half of a character `\uNNNN`; a name over `MAX_ID_BYTES`
+    is cut: see `ledger_id`.
     """
-    data = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogateescape")
+    try:
+        data = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = str(raw).encode("utf-8", "backslashreplace")
     return ledger_id(data.decode("utf-8", "backslashreplace").replace("\0", "\\x00"), data)
 
 

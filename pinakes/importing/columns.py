@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pinakes.errors import UsageError
+from pinakes.errors import MetadataError, UsageError
 from pinakes.importing.records import BadRowError, Records, text_of
-from pinakes.metadata.columns import DEFAULT_KEYS, VECTOR_COLUMNS
+from pinakes.metadata.columns import DEFAULT_KEYS, VECTOR_COLUMNS, storable
 from pinakes.metadata.opening_tables import AnyTable
 
 NAME_COLUMNS = (*DEFAULT_KEYS, "uri", "image_path", "url")
@@ -128,17 +128,20 @@ class Embeddings:
                     f"the column {self._name} of {self.name} holds {name!r}; an import needs text there (--name COLUMN)."
                 )
             bookkeeping = {
-                column: text_of(value).strip() for column, value in zip(self._bookkeeping, more, strict=True)
+                column: storable(text_of(value)).strip() for column, value in zip(self._bookkeeping, more, strict=True)
             }
             numbers = _json(vector) if isinstance(vector, str) else vector
-            if numbers is not None and not isinstance(numbers, list | np.ndarray | BadRowError):
+            if isinstance(numbers, list | np.ndarray):
+                # An array cannot be null in BigQuery: it is empty instead.
+                numbers = numbers if len(numbers) else None
+            elif numbers is not None and not isinstance(numbers, BadRowError):
                 raise UsageError(
                     f"the column {self._vector} of {self.name} holds {vector!r}; an import needs lists of numbers"
                     " (--vector COLUMN)."
                 )
             status = _status(bookkeeping)
             # A row that has both is a success: a checkpoint writes `ok`, and other programs have words of their own.
-            if status and (numbers is None or isinstance(numbers, BadRowError) or not len(numbers)):
+            if status and (numbers is None or isinstance(numbers, BadRowError)):
                 yield Row(place, name or "", None, status)
             else:
                 yield Row(place, name or "", numbers, "", _md5(bookkeeping))
@@ -174,15 +177,27 @@ class Embeddings:
         return (column for column in self._records.columns if column not in apart and column.casefold() not in left_out)
 
     def _first_dimension(self) -> int:
-        """Numbers in the first vector; 0 where it cannot be read, which `read_names` reports with all other bad rows."""
+        """Numbers in the first vector; `read_names` reports the bad rows before it with all others."""
         empty = True
+        bad: tuple[str, BadRowError] | None = None
+        other = 0
         for row in self.rows():
             empty = False
-            if row.vector is not None and not isinstance(row.vector, BadRowError):
-                return len(row.vector)
             if isinstance(row.vector, BadRowError):
-                return 0
+                bad = bad or (row.place, row.vector)
+            elif row.vector is not None:
+                if _are_numbers(row.vector):
+                    return len(row.vector)
+                other = other or len(row.vector)
+        if other:
+            return other
+        if bad is not None:
+            raise MetadataError(f"{self.name}, {bad[0]}: {bad[1]}.")
         raise UsageError(f"{self.name} {'has no row' if empty else 'holds no vector'}.")
+
+
+def _are_numbers(values: Sequence[Any] | npt.NDArray[Any]) -> bool:
+    return isinstance(values, np.ndarray) or all(type(value) in (int, float) for value in values)
 
 
 def _status(bookkeeping: Mapping[str, str]) -> str:
@@ -202,8 +217,10 @@ def _md5(bookkeeping: Mapping[str, str]) -> str:
     return raw.hex() if len(raw) == 16 else ""
 
 
-def _json(text: str) -> list[Any] | BadRowError:
+def _json(text: str) -> list[Any] | BadRowError | None:
     """The list in a cell; whether its values are numbers is checked with those of all other forms."""
+    if not text.strip():
+        return None
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):  # thousands of opening brackets

@@ -151,7 +151,7 @@ class Matcher:
 def _address(uri: str) -> str:
     """An address without percent-encoding and, for an object of a bucket, without its version, as BigQuery writes it."""
     if not in_bucket(uri):
-        return unquote(uri)
+        return unquote(uri) if "://" in uri else uri  # in a path, % stands for itself
     try:
         return parse_uri(uri).plain
     except ValueError:  # the name holds a # that is not encoded, and no version follows it

@@ -51,8 +51,18 @@ class Parquet(Records):
 def _values(column: pa.Array) -> Iterator[Any]:
     """The values of a column; lists of numbers as arrays, without a Python object for each number."""
     if not _is_vector(column.type):
-        return iter(column.to_pylist())
+        try:
+            return iter(column.to_pylist())
+        except (OverflowError, ValueError):  # a date that Python has no form for, such as one before the year 1
+            return (_value(value) for value in column)
     return (value.values.to_numpy(zero_copy_only=False) if value.is_valid else None for value in column)
+
+
+def _value(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError):
+        return None
 
 
 def _is_vector(kind: pa.DataType) -> bool:

@@ -47,7 +47,8 @@ def space_of(text: str | None, embeddings: Embeddings, settings: Settings, *, fo
     Raises:
         UsageError: it has another form, or no embedder makes such a space.
     """
-    parts = (text or f"{IMPORTED}/{stem(embeddings)}/1").split("/")
+    # A table of BigQuery is named by its address.
+    parts = (text or f"{IMPORTED}/{stem(embeddings).rpartition('/')[2]}/1").split("/")
     if not 3 <= len(parts) <= 4 or not all(parts):
         raise UsageError(
             f"--space {text!r} is not of the form PROVIDER/MODEL/VERSION, e.g. azure/vision-multimodal/2023-04-15."

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pinakes.errors import UsageError
+from pinakes.importing.columns import NAME_COLUMNS
 from pinakes.importing.records import BadRowError, Records
 from pinakes.metadata.columns import VECTOR_COLUMNS
 from pinakes.metadata.files import detect_encoding, read_lines
@@ -60,6 +61,7 @@ class Headerless(Records):
         """See `Records.records`."""
         reader = csv.reader((f"{text}\n" for text in _lines(self.path)), delimiter=self._separator)
         places = [self.columns.index(column) for column in wanted]
+        first = True
         # Not a `for` loop, which an error would end: the rows after a bad one are reported too.
         while True:
             try:
@@ -70,6 +72,9 @@ class Headerless(Records):
             if row is None:
                 return
             if not row:  # a blank line
+                continue
+            is_first, first = first, False
+            if is_first and self._wide and _names_the_columns(row):
                 continue
             cells: Sequence[Any] = [row[0], _numbers(row[1:])] if self._wide else row
             if len(cells) != len(self.columns):
@@ -143,7 +148,16 @@ def _lines(path: Path) -> Iterator[str]:
     return (text for _, text in read_lines(path, detect_encoding(path)))
 
 
+def _names_the_columns(row: Sequence[str]) -> bool:
+    """Whether a row is a header of numbered columns, as pandas writes one: `image_id,0,1,2`."""
+    if row[0].strip().casefold() not in ("", *NAME_COLUMNS):
+        return False
+    return any(all(cell == str(n) for n, cell in enumerate(row[1:], start=start)) for start in (0, 1))
+
+
 def _numbers(cells: Sequence[str]) -> npt.NDArray[np.float64] | BadRowError:
+    if not cells:
+        return BadRowError("no number follows the name")
     try:
         return np.array(cells, dtype=np.float64)
     except ValueError:

@@ -67,7 +67,7 @@ def open_query(path: Path) -> BigQueryTable:
         MetadataError: the file cannot be read, or BigQuery refuses the query.
     """
     try:
-        sql = path.read_text("utf-8")
+        sql = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         raise MetadataError(f"the query {path} cannot be read: {exc}.") from exc
     return BigQueryTable(str(path), BigQueryClient(MetadataError).read_query(sql))

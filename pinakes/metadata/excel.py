@@ -147,7 +147,10 @@ def _first_sheet(path: Path) -> Iterator[Any]:
         # read_only reads row by row, so a damaged row is met only while the caller reads; data_only gives the values that
         # Excel has computed instead of formulas.
         with contextlib.closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
-            yield book.worksheets[0]
+            sheet = book.worksheets[0]
+            # Some programs record a size that is too small, and openpyxl would leave out what lies beyond it.
+            sheet.reset_dimensions()
+            yield sheet
     except PinakesError:  # of the caller
         raise
     except Exception as exc:  # zipfile, XML and openpyxl each have errors of their own

@@ -11,7 +11,7 @@ from pathlib import Path
 from pinakes.errors import MetadataError
 from pinakes.metadata.aliases import ALIASES, KEY_ALIASES, plain, spaced
 from pinakes.metadata.column_map import ColumnMap
-from pinakes.metadata.columns import COLUMNS, DEFAULT_KEYS, VECTOR_COLUMNS
+from pinakes.metadata.columns import COLUMNS, DEFAULT_KEYS, VECTOR_COLUMNS, storable
 from pinakes.metadata.profiles import NONE, open_profile, recognised
 
 FIRST_YEAR, LAST_YEAR = 1, 2199
@@ -106,6 +106,7 @@ def find_layout(path: str | Path, columns: Sequence[str], said: ColumnMap, profi
         MetadataError: a column that the user or the profile names is not there, or none names the images.
         UsageError: there is no such profile.
     """
+    columns = [storable(column) for column in columns]
     name = (recognised(columns) if profile is None else profile) or NONE
     known = None if name == NONE else open_profile(name)
     # A profile that somebody names must fit; one that the header is recognised by may be of an older or newer table.

@@ -71,15 +71,19 @@ def nearly_fitting(image_ids: Sequence[str], free: Collection[str], keys: Iterab
             for form in forms:
                 if form in by_form:
                     images.setdefault(form, []).append(image_id)
+        # The longest form of a key that any image has decides: a shorter one also fits pictures in other folders.
+        decisive = {key: next((form for form in step(_slashes(key)) if form in images), None) for key in left}
         for form, fitting in images.items():
             if len(by_form[form]) > 1:  # several keys become one: which of them is meant is not guessed
                 continue
             (key,) = by_form[form]
-            if len(fitting) == 1 and fitting[0] in open_images and key not in found:
+            if form != decisive[key]:
+                continue
+            if len(fitting) == 1 and fitting[0] in open_images:
                 found[key] = fitting
                 open_images.discard(fitting[0])
             elif 1 < len(fitting) <= MOST_DOUBTFUL and open_images.intersection(fitting):
-                doubtful.setdefault(key, fitting)
+                doubtful[key] = fitting
         left = [key for key in left if key not in found and key not in doubtful]
     return found, doubtful
 

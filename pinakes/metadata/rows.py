@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pinakes.metadata.columns import COLUMNS
+from pinakes.metadata.columns import COLUMNS, storable
 from pinakes.metadata.layout import Layout, Years
 from pinakes.metadata.semart import AS_WRITTEN, SPLIT, correct_name, split_technique
 
@@ -57,6 +57,7 @@ class Rows:
             at: file and line, for the report.
             split: of SemArt, or None.
         """
+        cells = _storable(cells)
         values, extra = self._sorted(layout, cells)
         if (author := values[_AUTHOR]) is not None and (corrected := correct_name(author)) != author:
             values[_AUTHOR] = corrected
@@ -74,6 +75,7 @@ class Rows:
 
         Args as for `add`; `written` is the author as the file has it, if the name was corrected.
         """
+        cells = _storable(cells)
         values, extra = self._sorted(layout, cells)
         values[_MEDIUM] = values[_TECHNIQUE]
         if written is not None:
@@ -145,3 +147,13 @@ class Rows:
             # This row, the first one, and those that repeated it: nothing says which of them is right.
             del self._kept[key]
             self.conflicting[key] = self.duplicates.pop(key, 0) + 2
+
+
+def _storable(cells: Sequence[str]) -> Sequence[str]:
+    # Hardly any row holds such a character, and a search in each cell would take seconds for a large table.
+    joined = "".join(cells)
+    try:
+        joined.encode("utf-8")
+    except UnicodeEncodeError:
+        return [storable(cell) for cell in cells]
+    return [storable(cell) for cell in cells] if "\0" in joined else cells

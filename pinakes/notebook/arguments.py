@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
-from pinakes.errors import UsageError
+from pinakes.errors import PictureError, UsageError
+from pinakes.images.decoding import DAMAGE, upright_srgb
 from pinakes.query.filters import YEARS
 from pinakes.query.query import Crop, Part, Query, ask
 from pinakes.sources.reading import read_named
-from pinakes.types import Vector
+from pinakes.types import ErrorClass, Vector
 
 Picture = str | os.PathLike[str] | bytes | Image.Image
 """A picture to search by: its path, its address (`https://…`), the bytes of its file, or a Pillow image."""
@@ -25,13 +26,13 @@ More = Picture | Sequence[Picture]
 """A value of `plus` or `minus`, or several: a string is read as on the command line (`at night`, `0.5*like:ID`,
 `image:PATH`); anything else is a picture."""
 
-Value = str | int
+Value = str | int | np.integer[Any]
 Where = str | Sequence[str] | Mapping[str, Value | Sequence[Value]]
 """Conditions: `"type=portrait"`, several of these, or `{"type": ["portrait", "genre"], "years": (1650, 1700)}`."""
 
-CropLike = str | Sequence[float] | Crop
+_VALUES = (str, int, np.integer)
 
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+CropLike = str | Sequence[float] | Crop
 
 
 def query_of(
@@ -50,6 +51,7 @@ def query_of(
     Raises:
         UsageError: an argument cannot be understood, or a picture's path cannot be read.
         SourceError: a picture's address cannot be read.
+        PictureError: a Pillow image cannot be read, or has no pixels.
     """
     more, less = _as_list(plus), _as_list(minus)
     others = [
@@ -74,7 +76,11 @@ def query_of(
 
 
 def conditions_of(where: Where) -> list[str]:
-    """The conditions as text."""
+    """The conditions as text.
+
+    Raises:
+        UsageError: a value is neither text nor a whole number.
+    """
     if isinstance(where, str):
         return [where]
     if not isinstance(where, Mapping):
@@ -83,8 +89,16 @@ def conditions_of(where: Where) -> list[str]:
 
 
 def _values(column: str, values: Value | Sequence[Value]) -> Sequence[Value]:
-    if isinstance(values, (str, int)):
+    if isinstance(values, _VALUES):
         return [values]
+    several = isinstance(values, Iterable) and not isinstance(values, (bytes, Mapping))
+    values = list(values) if several else [cast(Value, values)]
+    for value in values:
+        if not isinstance(value, _VALUES):
+            raise UsageError(
+                f"the condition for {column} has the value {value!r}; a value is text or a whole number, and several are a"
+                " list of these."
+            )
     # Two years are the ends of a range; of any other column, several values are alternatives.
     if column == YEARS and len(values) == 2:
         return ["{}..{}".format(*values)]
@@ -100,7 +114,12 @@ def _crop(crop: CropLike | None) -> str | Crop | None:
 
 
 def _vector(vector: npt.ArrayLike) -> Vector:
-    array = np.asarray(vector, dtype=np.float32)
+    try:
+        array = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise UsageError(
+            f"a vector to search by is a list of numbers, and this one cannot be read as one: {exc}."
+        ) from exc
     if array.ndim != 1:
         raise UsageError(f"a vector to search by has one axis, and this one has the shape {array.shape}.")
     return array
@@ -122,10 +141,15 @@ def _bytes(image: Picture) -> bytes:
 
 
 def _png(image: Image.Image) -> bytes:
-    # PNG, because JPEG would change the pixels that are compared. It is written without the orientation.
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode not in _PNG_MODES:
-        upright = upright.convert("RGB")
+    if not all(image.size):
+        raise PictureError(f"the Pillow image has no pixels: its size is {image.size}.", ErrorClass.EMPTY)
+    try:
+        picture = upright_srgb(image)
+    except DAMAGE as exc:
+        raise PictureError(
+            f"the Pillow image cannot be read ({exc}); open the file again, or give its path.", ErrorClass.UNDECODABLE
+        ) from exc
     out = io.BytesIO()
-    upright.save(out, "PNG", compress_level=1)
+    # PNG, because JPEG would change the pixels that are compared.
+    picture.save(out, "PNG", compress_level=1)
     return out.getvalue()

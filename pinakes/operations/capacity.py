@@ -23,6 +23,8 @@ QUICK_ANYWHERE = 1 << 30
 NO_ROOM = 128 << 20
 """With less than this free, in bytes, a run stops within minutes."""
 
+TEMPORARY = "of temporary files"
+
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps what parallel workers share
 
 _UNKNOWN = Space("", "", "", 1024, "")
@@ -38,16 +40,23 @@ def disks(settings: Settings, sizes: Sequence[Size], images: int) -> Iterator[Fi
     tables = max((size.table_bytes for size in sizes), default=0) + 8 * more * dimension
     places: list[tuple[str, Path, int]] = [
         ("of PINAKES_HOME", settings.home, tables if settings.database_url is None else 0),
-        ("of temporary files", Path(tempfile.gettempdir()), 0),
     ]
     if not in_bucket(settings.checkpoint):
-        places.insert(1, ("of the checkpoint", Path(settings.checkpoint).expanduser().absolute(), kept))
+        places.append(("of the checkpoint", Path(settings.checkpoint).expanduser().absolute(), kept))
+    lacking = None
+    try:
+        places.append((TEMPORARY, Path(tempfile.gettempdir()), 0))
+    except OSError as exc:  # it writes a file into each folder that may be the one
+        fix = "make room there, or set TMPDIR to a folder that this user may write to"
+        lacking = Finding(State.ERROR, str(exc.strerror or exc), fix, TEMPORARY)
     for what, path, _ in places:
         folder = _existing(path)
         device = folder.stat().st_dev
         # Each of several folders on one disk would find enough room for itself.
         need = LEAST_FREE + sum(need for _, other, need in places if _existing(other).stat().st_dev == device)
         yield disk_finding(what, folder, shutil.disk_usage(folder).free, need)
+    if lacking is not None:
+        yield lacking
 
 
 def disk_finding(what: str, path: Path, free: int, need: int) -> Finding:

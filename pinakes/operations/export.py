@@ -6,6 +6,7 @@ memory does not grow with the collection.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -153,9 +154,24 @@ def _csv_writer(sink: Any, *, excel_safe: bool) -> Callable[[pd.DataFrame], None
             for name in frame.columns.drop("vector"):
                 frame[name] = [not_a_formula(value) for value in frame[name]]
         frame["vector"] = [json.dumps(shortest(vector)) for vector in frame["vector"]]
-        sink.write(frame.to_csv(index=False, header=sink.tell() == 0, lineterminator="\n").encode("utf-8"))
+        rows = _QuotedRows()
+        frame.to_csv(rows, index=False, header=sink.tell() == 0, lineterminator=_QuotedRows.END)
+        sink.write(rows.getvalue().encode("utf-8"))
 
     return write
+
+
+class _QuotedRows(io.StringIO):
+    r"""Rows that end in `\n`, in which a cell with a `\r` is quoted.
+
+    The writer quotes a cell that holds a character of its line terminator, and a reader takes a bare `\r` for the row's end.
+    """
+
+    END = "\r\n"
+
+    def write(self, row: str, /) -> int:
+        """Take one row, which is what the writer gives at a time."""
+        return super().write(f"{row.removesuffix(self.END)}\n")
 
 
 def not_a_formula(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 from pinakes.checkpoints.base import OK
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.checkpoints.ledger import FAILURE_COLUMNS
-from pinakes.errors import PinakesError
+from pinakes.files import whole_file
 from pinakes.settings import Settings
 from pinakes.store.bulk_reads import held_pairs, stored_images
 from pinakes.store.collections import collection_names, open_collection, require_collection
@@ -58,19 +59,16 @@ def status(conn: Connection, settings: Settings, collection: str) -> dict[str, A
 
 
 def write_failures(document: dict[str, Any], file: Path) -> int:
-    """Write every failed picture of a status as CSV, with a header; returns their number.
+    """Write every failed picture of a status as CSV, with a header, whole or not at all; returns their number.
 
     Raises:
         PinakesError: the file cannot be written.
     """
     rows = [{"space": space["space"], **failure} for space in document["spaces"] for failure in space["failures"]]
-    try:
-        with file.open("w", encoding="utf-8", newline="") as out:
-            writer = csv.DictWriter(out, ("space", *FAILURE_COLUMNS))
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as exc:
-        raise PinakesError(f"the failures cannot be written to {str(file)!r}: {exc.strerror or exc}.") from exc
+    with whole_file(file, "the list of failures") as out:
+        writer = csv.DictWriter(codecs.getwriter("utf-8")(out), ("space", *FAILURE_COLUMNS))
+        writer.writeheader()
+        writer.writerows(rows)
     return len(rows)
 
 

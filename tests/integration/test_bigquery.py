@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,15 @@ from pinakes.bigquery import merged_table
 from pinakes.bigquery.address import parse_bigquery_address
 from pinakes.bigquery.client import BigQueryClient
 from pinakes.errors import MetadataError, PinakesError, SourceError, UsageError
+from pinakes.importing.places import open_embeddings
+from pinakes.importing.space_choice import space_of
 from pinakes.ingest.opening import dry_run
 from pinakes.metadata.opening_tables import open_table
 from pinakes.metadata.table import read_metadata
 from pinakes.operations.bigquery_export import ExportedTable, export_to_bigquery
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.object_table import ObjectTableSource
+from pinakes.spaces import Space
 from pinakes.store.database import Database
 from pinakes.types import Image, Rejected, Skipped
 from tests.counting import Counting
@@ -263,6 +266,12 @@ def test_a_query_in_a_file_joins_tables_and_says_what_it_scans(bigquery: BigQuer
     assert list(table.rows()) == [(1, ["1/0.jpg", "Wheat Field", "Vincent van Gogh", "a|b"])]
 
 
+def test_a_query_may_begin_with_a_byte_order_mark(bigquery: BigQueryFake, tmp_path: Path) -> None:
+    bigquery.table("p.d.t", {"n": "INTEGER"}, [(1,)])
+    (tmp_path / "q.sql").write_text("SELECT n FROM `p.d.t`", "utf-8-sig")
+    assert list(open_table(tmp_path / "q.sql").rows()) == [(1, ["1"])]
+
+
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
@@ -374,6 +383,13 @@ def test_embeddings_that_bigquery_made_are_not_paid_for_twice(
         request = request_of(known, "bigquery://museum/met/pictures", embedder="vertex", dimension=128)
         planned = dry_run(request, known)
     assert (planned["plan"]["reused"], planned["plan"]["to retry"]) == (3, 1)
+
+
+def test_a_table_of_bigquery_gives_its_name_to_the_space(bigquery: BigQueryFake, tmp_path: Path) -> None:
+    bigquery.table("museum.met.made", {"uri": "STRING", "embedding": "FLOAT[]"}, [("a.png", [1.0, 2.0])])
+    with closing(open_embeddings("bigquery://museum/met/made")) as opened:
+        space = space_of(None, opened, load_settings({"HOME": str(tmp_path)}, tmp_path))
+    assert space == Space("imported", "made", "1", 2, "")
 
 
 # -- the export --------------------------------------------------------------------------------------------------------

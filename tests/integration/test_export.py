@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import CheckpointError, PinakesError, UsageError
+from pinakes.importing.columns import OtherColumns
 from pinakes.operations.export import export
 from pinakes.operations.export_like import export_like
 from pinakes.settings import Settings
@@ -48,6 +50,23 @@ def test_a_csv_for_spreadsheets_holds_no_formula(settings: Settings, tmp_path: P
     assert rows("safe.csv", excel_safe=True) == {("a.png", f"'{FORMULA}", "'@x"), ("'=b.png", "Plain", "'-1")}
     with pytest.raises(UsageError, match="--excel-safe is about CSV"):
         rows("all.parquet", excel_safe=True)
+
+
+def test_a_cell_with_a_carriage_return_stays_one_cell(settings: Settings, tmp_path: Path) -> None:
+    texts = {"a.png": "one\rtwo", "b.png": "one\r\ntwo", "c.png": "one\ntwo", "d.png": 'a "b", c', "e.png": "plain"}
+    for name in texts:
+        paint(tmp_path / "in" / name, (0, 0, 255))
+    table = OtherColumns(Path("about"), ("file", "title"), lambda: enumerate(map(list, texts.items()), start=1))
+    run(settings, tmp_path / "in")
+    file = tmp_path / "out.csv"
+    space = Counting().facts.space
+    export(file, collection="pictures", space=space, checkpoint=settings.checkpoint, metadata=[table])
+    with file.open(newline="", encoding="utf-8") as opened:
+        assert {row["image_id"]: row["title"] for row in csv.DictReader(opened)} == texts
+    written = file.read_bytes()
+    assert b',"one\rtwo",' in written
+    assert b",plain," in written
+    assert written.count(b"\r\n") == 1  # in the cell: the rows end in a line feed alone
 
 
 @pytest.fixture

@@ -184,6 +184,10 @@ TWO = pa.array([[1.0, 2.0], [3.0, 4.0]])
         (lambda path: path.write_bytes(b"PAR1 and nothing else"), "is damaged Parquet"),
         (lambda path: path.write_text('a.jpg,"[[1], [2]]"\nb.jpg,"[1, 2]"\n'), "line 1: not every component"),
         (lambda path: path.write_text('a.jpg,"[1, 2]"\nb.jpg,"[true, null]"\n'), "line 2: not every component"),
+        (lambda path: path.write_text('a.jpg,"[1, 2"\nb.jpg,"[1, 2]"\n'), "1 of the rows .*line 1: .*not a JSON list"),
+        (lambda path: path.write_text('a.jpg,"[1, 2"\nb.jpg,"[]"\n'), "embeddings, line 1: .*not a JSON list"),
+        (lambda path: path.write_text('a.jpg,"[[1]]"\nb.jpg,"[1, 2]"\n'), "1 of the rows .*line 1: the vector has 1"),
+        (lambda path: path.write_text("a.jpg,1,2\nb.jpg\n"), "line 2: no number follows the name"),
         (lambda path: path.write_text("a.jpg,1,2\nb.jpg,1\nc.jpg,0,0\n"), "2 of the rows .*line 2: .*; line 3: "),
     ],
 )
@@ -197,6 +201,19 @@ def test_every_bad_row_is_named_and_nothing_is_imported(
         CliRunner().invoke(command, ["embeddings"], catch_exceptions=False)
     assert "/tmp" not in str(found.value).replace(str(working), "")
     assert stored(database, "SELECT 1 FROM pg_namespace WHERE nspname = 'pictures'") == []
+
+
+@pytest.mark.parametrize("header", ["image_id,0,1,2", "image_id,1,2,3", ",0,1,2", "File,0,1,2"])
+def test_a_header_of_numbered_columns_is_no_picture(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "embeddings.csv"
+    path.write_text(f"{header}\na.jpg,0,1,2\nb.jpg,3,4,5\n")
+    assert [(name, vector.tolist()) for name, vector in vectors(open_embeddings(str(path)))] == [
+        ("a.jpg", [0.0, 1.0, 2.0]),
+        ("b.jpg", [3.0, 4.0, 5.0]),
+    ]
+    path.write_text(f"{header}\na.jpg,0,1,2\nb.jpg,3,4\n")
+    with pytest.raises(PinakesError, match="line 3: the vector has 2"):
+        read_names(open_embeddings(str(path)))
 
 
 def test_a_file_in_cp1252_whose_first_letter_outside_ascii_is_far_down_is_read(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.embedders.registry import EMBEDDERS
-from pinakes.errors import PinakesError, UsageError
+from pinakes.errors import MetadataError, PinakesError, UsageError
 from pinakes.importing.embeddings import failure_of, read_names, vectors
 from pinakes.importing.matching import Matcher
 from pinakes.importing.places import open_embeddings
@@ -248,6 +248,51 @@ def test_a_record_with_a_date_in_it_is_metadata_as_json(tmp_path: Path) -> None:
     assert list(opened.metadata.rows()) == [(1, ["a.jpg", '{"on": "2026-11-01", "by": "Zoé"}'])]
 
 
+def test_characters_that_postgresql_cannot_store_are_left_out(working: Path, database: Database) -> None:
+    row = {"image_id": "a.jpg", "vector": [1.0, 2.0], "title": "D\0usk\ud83d", "made\0 by": "\udc00Zoé", "shelf": "\0"}
+    (working / "one.jsonl").write_text(
+        json.dumps(row) + "\n" + json.dumps({"image_id": "b.jpg", "status": "n\0o\ud800"})
+    )
+    assert imported("one.jsonl")["imported"] == 1
+    assert stored(database, "SELECT title, extra FROM pictures.images WHERE image_id = 'a.jpg'") == [
+        ("Dusk", {"made by": "Zoé"})
+    ]
+
+
+def test_a_name_with_half_of_a_character_is_a_bad_row(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text(json.dumps({"image_id": "a\ud83d.jpg", "vector": [1.0, 2.0]}))
+    with pytest.raises(MetadataError, match="line 1: the name holds half of a character at position 1"):
+        read_names(open_embeddings(str(tmp_path / "one.jsonl")))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"image_id": "a", "vector": [1, 2]}\n{"image_id": "b", "vector": []}\n',
+        "image_id\tvector\na\t[1, 2]\nb\t \n",
+        "image_id\tvector\nb\t[]\na\t[1, 2]\n",
+    ],
+)
+def test_an_empty_vector_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "table").write_text(content)
+    names = read_names(open_embeddings(str(tmp_path / "table")))
+    assert (list(names.digests), names.without_vector) == (["a"], ["b"])
+
+
+def test_a_date_before_the_year_1_is_an_empty_cell(tmp_path: Path) -> None:
+    dates = pa.array([-800_000, None, 0], pa.date32())
+    moments = pa.array([-(10**17), None, 0], pa.timestamp("us"))
+    columns = {"image_id": ["a", "b", "c"], "vector": [[1.0], [2.0], [3.0]], "made": dates, "seen": moments}
+    pq.write_table(pa.table(columns), tmp_path / "old.parquet")
+    opened = open_embeddings(str(tmp_path / "old.parquet"))
+    assert opened.metadata is not None
+    assert [cells for _, cells in opened.metadata.rows()] == [
+        ["a", "", ""],
+        ["b", "", ""],
+        ["c", "1970-01-01", "1970-01-01T00:00:00"],
+    ]
+
+
 def test_a_stray_quotation_mark_gives_no_picture_the_vector_of_another(tmp_path: Path) -> None:
     rows = ['a.jpg\t"Open\t[1, 2]', "b.jpg\tPlain\t[3, 4]", 'c.jpg\tCalled "Dusk"\t[5, 6]']
     (tmp_path / "stray.tsv").write_text("\n".join(["image_file\ttitle\tvector", *rows]) + "\n")
@@ -300,6 +345,7 @@ LISTING = [
     Image("mine/b.jpg", "s3://met/5/b%201/0.jpg#0a-2", "md5:4", 1),
     Image("mine/c.jpg", "az://museum/met/5/0.jpg#0x8D", "md5:5", 1),
     Image("host/x.jpg", "https://host/x.jpg", "md5:4", 1),
+    Image("100%25.jpg", "file:///here/100%2525.jpg", "md5:6", 1),
 ]
 
 
@@ -317,6 +363,7 @@ LISTING = [
         ("https://storage.googleapis.com/met/9/a%20%231.jpg", "9/a #1.jpg"),
         ("gs://met/6/none.jpg", None),
         ("/data/copy/8/0.jpg", "8/0.jpg"),
+        ("/data/copy/100%25.jpg", "100%25.jpg"),
         ("8/0.jpg", "8/0.jpg"),
         ("copy/8/0.jpg", None),
     ],

@@ -15,6 +15,7 @@ import pytest
 from pinakes.cli.render import hits_table
 from pinakes.errors import MetadataError, UsageError
 from pinakes.metadata.excel import open_excel, write_excel
+from pinakes.metadata.profiles import open_profile
 from pinakes.operations.export import export
 from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
@@ -300,6 +301,11 @@ def test_a_restriction_goes_on_hiding_what_it_hides(settings: Settings, database
     assert found(database, "image_id~.") == ["b.png"]
 
 
+def test_a_profile_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "ours.toml").write_text('key = "file"\n', "utf-8-sig")
+    assert open_profile(str(tmp_path / "ours.toml")).key == "file"
+
+
 def test_a_workbook_that_is_damaged_in_the_middle_is_said_so(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     for number in range(5000):
@@ -311,6 +317,19 @@ def test_a_workbook_that_is_damaged_in_the_middle_is_said_so(tmp_path: Path) -> 
             half.writestr(name, data[: len(data) // 2] if name.endswith("sheet1.xml") else data)
     with pytest.raises(MetadataError, match=r"half\.xlsx cannot be read as an Excel workbook"):
         list(open_excel(tmp_path / "half.xlsx").rows())
+
+
+def test_a_sheet_that_records_too_small_a_size_is_read_whole(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["file", "title", "author"], ["a.jpg", "A", "Zoé"], ["b.jpg", "B"], ["c.jpg", None, "Ada"]):
+        book.active.append(row)
+    book.save(tmp_path / "whole.xlsx")
+    with zipfile.ZipFile(tmp_path / "whole.xlsx") as whole, zipfile.ZipFile(tmp_path / "small.xlsx", "w") as small:
+        for name in whole.namelist():
+            small.writestr(name, whole.read(name).replace(b'<dimension ref="A1:C4"', b'<dimension ref="A1:B2"'))
+    table = open_excel(tmp_path / "small.xlsx")
+    assert table.columns == ("file", "title", "author")
+    assert list(table.rows()) == [(2, ["a.jpg", "A", "Zoé"]), (3, ["b.jpg", "B", ""]), (4, ["c.jpg", "", "Ada"])]
 
 
 def test_excel_goes_in_and_out(settings: Settings, database: Database, tmp_path: Path) -> None:

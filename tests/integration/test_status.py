@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from pinakes.cli.status import command
 from pinakes.errors import PinakesError
+from pinakes.operations.status import write_failures
 from pinakes.settings import Settings
 from tasks.artifacts import _how_many_failed
 from tests.running import gallery, run
@@ -45,8 +46,20 @@ def test_all_failures_are_in_json_and_behind_status_failures(
     assert [row["image_id"] for row in rows] == names
     assert rows[0]["space"].startswith("counting_")
     assert rows[0]["message"] == failures[0]["message"]
-    with pytest.raises(PinakesError, match="the failures cannot be written to 'no/failures"):
+    with pytest.raises(PinakesError, match=r"the list of failures 'no/failures\.csv' cannot be written: No such file"):
         shown("--failures", "no/failures.csv")
+
+
+def test_failures_that_cannot_be_written_whole_leave_the_earlier_file(tmp_path: Path) -> None:
+    file = tmp_path / "failures.csv"
+    failure = {"image_id": "a.png", "message": "Zoé"}
+    assert write_failures({"spaces": [{"space": "s", "failures": [failure]}]}, file) == 1
+    earlier = file.read_bytes()
+    assert "Zoé" in earlier.decode()
+    with pytest.raises(ValueError, match="unknown"):
+        write_failures({"spaces": [{"space": "s", "failures": [{"unknown": ""}]}]}, file)
+    assert file.read_bytes() == earlier
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import timedelta
 from pathlib import Path
 
@@ -123,6 +124,24 @@ def test_places_on_one_disk_need_their_room_together(tmp_path: Path) -> None:
     assert few == {"1.1 GB needed"}
     at_home = next(check for check in many if check.what == "of PINAKES_HOME")
     assert "8.2 GB needed" in at_home.found  # 4.1 of the checkpoint, 3 of the tables, 1.1 in any case
+
+
+def test_without_a_folder_for_temporary_files_the_other_disks_are_still_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.gettempdir", refuse)
+    home, checkpoint, temporary = disks(settings(tmp_path), [], 0)
+    assert (home.what, checkpoint.what, temporary.what) == (
+        "of PINAKES_HOME",
+        "of the checkpoint",
+        "of temporary files",
+    )
+    assert temporary.state is State.ERROR
+    assert "No usable temporary directory" in temporary.found
+    assert "TMPDIR" in temporary.fix
 
 
 def test_pictures_to_come_count_before_there_are_any(tmp_path: Path) -> None:

@@ -85,11 +85,21 @@ def test_length_is_counted_in_nfc() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "words"),
-    [(b"", "empty"), (b"a\0b", "NUL"), (b"caf\xe9.jpg", "byte 0xe9 at position 3"), ("caf\udce9.jpg", "byte 0xe9")],
+    [
+        (b"", "empty"),
+        (b"a\0b", "NUL"),
+        (b"caf\xe9.jpg", "byte 0xe9 at position 3"),
+        ("caf\udce9.jpg", "byte 0xe9"),
+        ("a\ud83d.jpg", "half of a character"),
+    ],
 )
 def test_a_name_that_cannot_be_an_id_says_why(raw: str | bytes, words: str) -> None:
     with pytest.raises(BadNameError, match=words):
         image_id(raw)
+
+
+def test_half_of_a_character_can_be_shown_and_stored() -> None:
+    assert printable_name("a\ud83d\0é") == "a\\ud83d\\x00é"
 
 
 @given(paths)

@@ -63,6 +63,18 @@ def test_where_two_would_fit_none_is_guessed(
     assert joined(tmp_path, "file,title", keys, ids)[0] == titles
 
 
+@pytest.mark.parametrize("ids", [["a.jpg", "y/a.jpg"], ["y/a.jpg", "a.jpg"], ["a.jpg", "a.tif", "y/a.jpg"]])
+def test_a_key_with_folders_goes_to_the_picture_that_fits_most_of_them(tmp_path: Path, ids: list[str]) -> None:
+    titles, lines = joined(tmp_path, "file,title", ["gs://b/y/a.jpg"], ids)
+    assert titles == {"y/a.jpg": "gs://b/y/a.jpg"}
+    assert not any(line.startswith("ambiguous") for line in lines)
+
+
+def test_a_key_whose_picture_has_a_row_goes_to_no_other_picture(tmp_path: Path) -> None:
+    titles, _ = joined(tmp_path, "file,title", ["y/a.jpg", "gs://b/y/a.jpg"], ["a.jpg", "y/a.jpg"])
+    assert titles == {"y/a.jpg": "y/a.jpg"}
+
+
 def test_a_name_with_two_endings_is_reported_with_both(tmp_path: Path) -> None:
     _, lines = joined(tmp_path, "file,title", ["a"], ["a.jpg", "a.tif"])
     assert "ambiguous: a fits 2 images, none of which got it: a.jpg, a.tif; use relative paths as keys" in lines

@@ -6,10 +6,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import pinakes
+from pinakes.errors import PictureError, UsageError
+from pinakes.images.decoding import decode
 from pinakes.notebook import html as results_html
 from pinakes.notebook.arguments import conditions_of, query_of
 from pinakes.notebook.html import grid, plan_line, thumbnail_of
@@ -121,3 +126,55 @@ def test_a_picture_among_the_additions_keeps_its_name(tmp_path: Path) -> None:
     path = paint(tmp_path / "harbour.png", (9, 9, 200))
     query = query_of("night", image=None, vector=None, plus=path, minus=(), crop=None, where=())
     assert query.label == "night + harbour.png"
+
+
+def asked(image: Image.Image) -> Image.Image:
+    """The picture that is compared where a Pillow image is searched by."""
+    (part,) = query_of(None, image=image, vector=None, plus=(), minus=(), crop=None, where=()).parts
+    assert part.picture is not None
+    return decode(part.picture)
+
+
+@pytest.mark.parametrize(
+    ("image", "colour"),
+    [
+        (Image.frombytes("I;16B", (4, 4), b"\x80\x80" * 16), (128, 128, 128)),
+        (Image.new("I;16", (4, 4), 32896), (128, 128, 128)),
+        (Image.new("I", (4, 4), 32896), (128, 128, 128)),
+        (Image.new("F", (4, 4), 0.5), (128, 128, 128)),
+        (Image.new("PA", (4, 4)), (255, 255, 255)),
+        (Image.new("RGBA", (4, 4), (9, 9, 9, 0)), (255, 255, 255)),
+        (Image.new("RGB", (4, 4), (9, 90, 200)), (9, 90, 200)),
+    ],
+)
+def test_a_pillow_image_of_any_mode_is_asked_about_as_its_file_would_be(
+    image: Image.Image, colour: tuple[int, int, int]
+) -> None:
+    assert asked(image).getcolors() == [(16, colour)]
+
+
+def test_a_pillow_image_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "half.png"
+    data = paint(tmp_path / "whole.png", (9, 9, 200), size=(64, 64)).read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with Image.open(path) as half, pytest.raises(PictureError, match="the Pillow image cannot be read"):
+        asked(half)
+    with pytest.raises(PictureError, match=r"has no pixels: its size is \(0, 0\)"):
+        asked(Image.new("RGB", (0, 0)))
+
+
+@pytest.mark.parametrize("vector", [["a"], [[1, 2], [3]], [{}], [10**400]])
+def test_a_vector_that_is_none_is_refused_in_a_sentence(vector: Any) -> None:
+    with pytest.raises(UsageError, match="a vector to search by is a list of numbers"):
+        query_of(None, image=None, vector=vector, plus=(), minus=(), crop=None, where=())
+
+
+def test_conditions_take_the_whole_numbers_of_numpy() -> None:
+    assert conditions_of({"years": np.int64(1650)}) == ["years=1650"]
+    assert conditions_of({"years": np.array([1650, 1700])}) == ["years=1650..1700"]
+
+
+@pytest.mark.parametrize("value", [1650.5, None, b"portrait", [1650.5, 1700], {"a": 1}])
+def test_a_condition_that_is_neither_text_nor_a_whole_number_is_refused(value: Any) -> None:
+    with pytest.raises(UsageError, match=r"the condition for years has the value .*text or a whole number"):
+        conditions_of({"years": value})

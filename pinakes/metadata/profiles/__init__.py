@@ -39,7 +39,7 @@ def open_profile(name: str) -> ColumnMap:
             f"--profile {name!r} is none of {', '.join(built_in())} or {NONE}, nor a file ending in .toml."
         )
     try:
-        return _read(name, path.read_text("utf-8"))
+        return _read(name, path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"the profile {name} cannot be read: {exc}.") from exc
 
