@@ -233,6 +233,13 @@ def grey16_png_with_clear_value(value: int) -> bytes:
     return png(SIZE, 16, 0, rows, {b"tRNS": struct.pack(">H", value)})
 
 
+def grey_png(depth: int, value: int, clear: int) -> bytes:
+    """Grey of 2 or 4 bits, all of one value, with a transparent one."""
+    packed = sum(value << at for at in range(0, 8, depth))
+    rows = (b"\0" + bytes([packed]) * (SIZE[0] * depth // 8)) * SIZE[1]
+    return png(SIZE, depth, 0, rows, {b"tRNS": struct.pack(">H", clear)})
+
+
 def rgb16_png(value: tuple[int, int, int], clear: tuple[int, int, int] | None = None) -> bytes:
     """16 bits a channel, with a transparent colour if one is given."""
     rows = (b"\0" + struct.pack(">3H", *value) * SIZE[0]) * SIZE[1]

@@ -71,6 +71,8 @@ def command(context: click.Context, /, **given: Any) -> None:
     """
     if context.invoked_subcommand is None:
         _find(**given)
+    else:
+        options.refuse_before(context, context.invoked_subcommand)
 
 
 def _find(
@@ -120,7 +122,7 @@ def _find(
 
 @command.command("decide")
 @click.argument("verdict", type=click.Choice(get_args(Verdict)))
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE_ID...")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE_ID...", callback=options.utf8)
 @options.collection
 @options.checkpoint
 @options.as_json

@@ -19,7 +19,7 @@ NAMED = 20
 
 
 @click.command("forget")
-@click.argument("images", metavar="IMAGE…", nargs=-1)
+@click.argument("images", metavar="IMAGE…", nargs=-1, callback=options.utf8)
 @click.option(
     "--bytes", "equal_bytes", is_flag=True, help="Also forget every picture of equal bytes under another name."
 )

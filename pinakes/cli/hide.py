@@ -21,7 +21,7 @@ from pinakes.store.restrictions import Restriction, hide, restrictions, unhide
 
 
 @click.command("hide")
-@click.argument("condition", metavar="[COL=VALUE]", required=False)
+@click.argument("condition", metavar="[COL=VALUE]", required=False, callback=options.utf8)
 @click.option("--undo", is_flag=True, help="Lift the restriction with this condition.")
 @options.collection
 @options.as_json

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pinakes.cli.options import as_json
+from pinakes.cli.options import as_json, refuse_before
 from pinakes.cli.render import WIDTH, facts, table
 from pinakes.embedders.local.clip_files import Folders, download, download_caches, locate
 from pinakes.embedders.local.clip_models import DEFAULT_PAIR, PAIRS, RECALL_SOURCE, Pair, pair_named
@@ -29,6 +29,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     uses it.
     """
     if ctx.invoked_subcommand is not None:
+        refuse_before(ctx, ctx.invoked_subcommand)
         return
     settings = load_settings()
     documents = [_document(pair, settings) for pair in PAIRS]

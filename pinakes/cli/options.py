@@ -9,11 +9,13 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
+from click.core import ParameterSource
 
 from pinakes.errors import PinakesError, UsageError
 from pinakes.options import REQUIRED, Declared, declared
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Text = TypeVar("Text", str | None, tuple[str, ...])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 """For every command whose answer a program may use."""
@@ -52,6 +54,40 @@ def sheet(of: str) -> Callable[[Command], Command]:
         callback=check,
         help=f"Write a contact sheet of {of} to this file (.png, .jpg or .pdf). Default: none.",
     )
+
+
+def refuse_before(context: click.Context, subcommand: str) -> None:
+    """Refuse options of a group that stand before its subcommand, which does not see them.
+
+    Raises:
+        UsageError: there is one.
+    """
+    group = context.command
+    assert isinstance(group, click.Group)
+    command = group.get_command(context, subcommand)
+    known = {flag for parameter in (command.params if command else []) for flag in parameter.opts}
+    for parameter in group.params:
+        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE:
+            flag = max(parameter.opts, key=len)
+            advice = (
+                f"write it behind {subcommand}" if flag in known else f"{subcommand} has no such option; leave it out"
+            )
+            raise UsageError(f"{flag} stands before {subcommand}, where it has no effect: {advice}.")
+
+
+def utf8(_context: click.Context, parameter: click.Parameter, given: Text) -> Text:
+    """What was typed for a parameter that is no path: a callback.
+
+    Raises:
+        UsageError: it is not UTF-8, which neither PostgreSQL nor a model can take.
+    """
+    for text in (given,) if isinstance(given, str) else given or ():
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            name = parameter.human_readable_name
+            raise UsageError(f"{name} {text!r} is not UTF-8; set the terminal to UTF-8, or type it again.") from exc
+    return given
 
 
 def confirm(shown: str, question: str) -> None:

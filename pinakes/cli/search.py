@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from contextlib import closing
@@ -32,6 +33,17 @@ MODELS_HINT = "told-of-models"
 """The name of a file in the home; if it exists, the hint about the list of models has been shown."""
 
 
+def _check_excel(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Check the file of --excel as the command line is read, and not after a search that was paid for."""
+    if path is not None:
+        from pinakes.metadata.excel import write_excel  # imports openpyxl, which is not always installed
+
+        if path.suffix.lower() != ".xlsx":
+            raise UsageError(f"the table {str(path)!r} (--excel) must end in .xlsx.")
+        write_excel(io.BytesIO(), ())
+    return path
+
+
 @click.command("search")
 @click.argument("text", nargs=-1, metavar="[WORDS]...")
 @declared_options(QueryOptions, only=frozenset(option.name for option in declared(QueryOptions)) - {"text"})
@@ -49,6 +61,7 @@ MODELS_HINT = "told-of-models"
     "--excel",
     type=click.Path(path_type=Path),
     metavar="FILE",
+    callback=_check_excel,
     help="Write the hits with their metadata to this .xlsx file. Default: none.",
 )
 @click.option(

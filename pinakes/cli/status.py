@@ -21,6 +21,9 @@ from pinakes.store.database import open_database
 SHOWN = 100
 """Failed pictures of a space that are named unless all are asked for."""
 
+RUNS = 20
+"""Runs that are shown unless --limit says how many."""
+
 ALL = "-"
 
 
@@ -33,11 +36,9 @@ ALL = "-"
 @click.option("--runs", "show_runs", is_flag=True, help="Show the runs instead, newest first.")
 @click.option(
     "--limit",
-    default=20,
-    show_default=True,
     type=click.IntRange(min=1),
     metavar="N",
-    help="With --runs: the number of runs to show.",
+    help=f"With --runs: the number of runs to show. Default: {RUNS}.",
 )
 @click.option(
     "--failures",
@@ -52,7 +53,7 @@ def command(
     *,
     collection: str | None,
     show_runs: bool,
-    limit: int,
+    limit: int | None,
     failures: str | None,
     checkpoint: str | None,
     as_json: bool,
@@ -60,12 +61,14 @@ def command(
     """Show counts by status, the pictures that failed and why, spaces, rows and indexes; or the runs."""
     if show_runs and failures is not None:
         raise UsageError("--failures shows pictures, and --runs shows runs; leave one out.")
+    if limit is not None and not show_runs:
+        raise UsageError("--limit is the number of runs to show; give --runs as well, or leave it out.")
     settings = load_settings()
     # In another checkpoint than that of the runs every picture would look as if it had not been embedded yet.
     settings = replace(settings, checkpoint=checkpoint or settings.checkpoint)
     with open_database(settings) as database, database.connection() as (conn, _):
         if show_runs:
-            document: dict[str, Any] = {"runs": runs(conn, settings, collection, limit)}
+            document: dict[str, Any] = {"runs": runs(conn, settings, collection, limit or RUNS)}
         else:
             document = status(conn, settings, collection or settings.collection)
     to_file = failures is not None and failures != ALL

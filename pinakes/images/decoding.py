@@ -34,7 +34,7 @@ from PIL import (
 )
 
 from pinakes.errors import PictureError
-from pinakes.images import apart, cost
+from pinakes.images import apart, cost, transparency
 from pinakes.images.formats import HEAD_BYTES, other_kind, sniff
 from pinakes.images.turns import Turns, give_memory_back
 from pinakes.types import ErrorClass
@@ -63,7 +63,7 @@ _DECODERS: dict[str, type[ImageFile.ImageFile]] = {
 """The decoders are called directly and not through `Image.open`, which warns on stderr about large pictures before
 its caller can see their size, and hides a decoder's own reason behind "cannot identify"."""
 
-_DAMAGE = (
+DAMAGE = (
     OSError,
     SyntaxError,
     ValueError,
@@ -154,7 +154,7 @@ def _weighed(data: bytes, at_least: int | None, max_pixels: int) -> tuple[ImageF
         if isinstance(picture, TiffImagePlugin.TiffImageFile) and _is_camera_raw(picture):
             raise PictureError("this is a camera raw file, which cannot be decoded", ErrorClass.UNSUPPORTED)
         work = cost.prepare(picture, data, at_least)
-    except _DAMAGE as exc:
+    except DAMAGE as exc:
         raise _damaged(exc, data) from exc
     if work.size > cost.MAX_BYTES:
         raise PictureError(
@@ -168,18 +168,23 @@ def _weighed(data: bytes, at_least: int | None, max_pixels: int) -> tuple[ImageF
 def _decoded(picture: ImageFile.ImageFile, data: bytes, work: cost.Cost) -> Image.Image:
     width, height = picture.size
     try:
-        picture.load()
-        # Read after loading: Pillow itself turns a TIFF upright while it loads it, and then removes the orientation.
-        upright = _UPRIGHT.get(orientation(picture))
-        rgb = _srgb(picture, work.shrink)
-        if upright is not None:
-            rgb = rgb.transpose(upright)
+        return upright_srgb(picture, work.shrink)
     except MemoryError as exc:
         raise PictureError(
             f"this machine lacks the memory to decode {width:,} x {height:,} pixels", ErrorClass.INTERNAL
         ) from exc
-    except _DAMAGE as exc:
+    except DAMAGE as exc:
         raise _damaged(exc, data) from exc
+
+
+def upright_srgb(picture: Image.Image, shrink: int = 1) -> Image.Image:
+    """A picture that Pillow has opened or made, in the form that `decode` gives. It raises `DAMAGE` as Pillow does."""
+    transparency.load(picture)
+    # Read after loading: Pillow itself turns a TIFF upright while it loads it, and then removes the orientation.
+    upright = _UPRIGHT.get(orientation(picture))
+    rgb = _srgb(picture, shrink)
+    if upright is not None:
+        rgb = rgb.transpose(upright)
     rgb.info = {}  # a profile or a transparent colour that has been applied must not be applied again
     return rgb
 
@@ -215,7 +220,7 @@ def with_header(data: bytes) -> ImageFile.ImageFile:
         raise PictureError(f"this is not a picture but {_what_else(head)}", ErrorClass.UNDECODABLE)
     try:
         return _DECODERS[name](io.BytesIO(data))
-    except _DAMAGE as exc:
+    except DAMAGE as exc:
         raise _damaged(exc, data) from exc
 
 
@@ -229,12 +234,12 @@ def orientation(picture: Image.Image) -> int:
     """The EXIF orientation 1 to 8; 1 if the EXIF block is damaged."""
     try:
         value = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except (*_DAMAGE, KeyError):
+    except (*DAMAGE, KeyError):
         return 1
     return value if isinstance(value, int) else 1
 
 
-def _srgb(picture: ImageFile.ImageFile, shrink: int) -> Image.Image:
+def _srgb(picture: Image.Image, shrink: int) -> Image.Image:
     """`picture` as sRGB over white, its sides divided by `shrink`; a large one is converted in bands."""
     deep = picture.mode.startswith("I;16") or picture.mode in {"I", "F"}
     colour, alpha = _eight_bits(picture) if deep else (picture, None)
@@ -279,7 +284,7 @@ def _colour_and_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | 
     return image, None
 
 
-def _eight_bits(picture: ImageFile.ImageFile) -> tuple[Image.Image, Image.Image | None]:
+def _eight_bits(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Grey of more than 8 bits as L, and its alpha.
 
     Pillow's own conversion clips at 255, which leaves nearly all of a 16-bit picture white.

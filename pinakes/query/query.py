@@ -109,6 +109,7 @@ class Part:
         # PostgreSQL's text cannot hold it: the driver would fail in the middle of a search.
         if "\0" in (self.text or "") + (self.like or ""):
             raise UsageError("a query may not contain the character NUL.")
+        _check_utf8(self.text, self.like)
         if self.crop is not None and self.picture is None and self.like is None:
             raise UsageError("--crop cuts a picture; there is none in this part of the query (--image, --like).")
 
@@ -243,6 +244,7 @@ def ask(
         UsageError: a part or an option cannot be understood.
         SourceError: a picture cannot be read.
     """
+    _check_utf8(*where, group_by, *options.values())
     parts: list[Part] = []
     cut = Crop.parse(crop) if isinstance(crop, str) else crop
     # A form sends an empty field where nothing was typed.
@@ -262,6 +264,18 @@ def ask(
         group_by=None if group_by is None else column_name(group_by),
         **options,
     )
+
+
+def _check_utf8(*values: object) -> None:
+    """Raise UsageError over text that holds bytes of another encoding, as Python takes them from a command line."""
+    for text in values:
+        try:
+            if isinstance(text, str):
+                text.encode()
+        except UnicodeEncodeError as exc:
+            raise UsageError(
+                f"the query's {text!r} is not UTF-8; set the terminal to UTF-8, or type it again."
+            ) from exc
 
 
 _WEIGHTED = re.compile(r"\s*(?:([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?(\S.*?)\s*", re.DOTALL)

@@ -17,7 +17,7 @@ from pinakes.sources.fingerprints import FingerprintCache
 from pinakes.sources.folder import FolderSource
 from pinakes.sources.listfile import ListFileSource
 from pinakes.sources.local import named_path
-from pinakes.sources.urltable import names_urls
+from pinakes.sources.urltable import names_urls, without_login
 
 IIIF = re.compile(r"iiif\+https?://", re.IGNORECASE)
 """How the address of a document of IIIF begins."""
@@ -148,10 +148,10 @@ def found_here(source: str) -> tuple[Path, bool]:
     scheme = _SCHEME.match(source)
     if scheme and scheme[1].lower() != "file":
         raise UsageError(
-            f"the source {source!r} is not supported: this version reads a folder, or a list of files below a folder, a"
-            f" bucket ({FORMS}), an object table (bigquery://project/dataset/table), a list of URLs or a document of IIIF"
-            " (iiif+https://…), but not"
-            f" {scheme[1].lower()}://; a single URL goes into a file of its own, one URL a line."
+            f"the source {without_login(source, source)!r} is not supported: this version reads a folder, or a list of files"
+            f" below a folder, a bucket ({FORMS}), an object table (bigquery://project/dataset/table), a list of URLs or a"
+            f" document of IIIF (iiif+https://…), but not {scheme[1].lower()}://; a single URL goes into a file of its own,"
+            " one URL a line."
         )
     path = named_path(source)
     try:
@@ -186,4 +186,5 @@ def _refuse(options: Mapping[str, object], owner: str, source: str, kind: str) -
     if any(value is not None for value in options.values()):
         *most, last = options
         names, verb = (f"{', '.join(most)} and {last}", "belong") if most else (last, "belongs")
-        raise UsageError(f"{names} {verb} to {owner}, and {source!r} is {kind}; leave that out.")
+        shown = without_login(source, source)
+        raise UsageError(f"{names} {verb} to {owner}, and {shown!r} is {kind}; leave that out.")

@@ -12,7 +12,7 @@ from pinakes.buckets.addresses import SCHEMES, in_bucket, parse_uri
 from pinakes.errors import SourceError, UsageError
 from pinakes.files import read_regular
 from pinakes.sources.local import FILE, named_path
-from pinakes.sources.urltable import check_url
+from pinakes.sources.urltable import check_url, without_login
 
 if TYPE_CHECKING:
     from pinakes.buckets.base import Bucket
@@ -43,13 +43,14 @@ def read_uri(uri: str) -> bytes:
         if uri.startswith(_WEB):
             return _from_web(uri)
     except OSError as exc:
-        raise SourceError(f"the picture at {uri} cannot be read: {exc.strerror or exc}.") from exc
+        raise SourceError(_unreadable(f"at {uri}", f"{exc.strerror or exc}.", uri)) from exc
     except ValueError as exc:
-        raise SourceError(f"the picture at {uri} cannot be read: {exc}.") from exc
+        raise SourceError(_unreadable(f"at {uri}", f"{exc}.", uri)) from exc
     except UsageError as exc:  # the service's package or settings are missing
-        raise SourceError(f"the picture at {uri} cannot be read: {exc}") from exc
+        raise SourceError(_unreadable(f"at {uri}", str(exc), uri)) from exc
     raise SourceError(
-        f"the picture at {uri} cannot be shown: this version reads file://, gs://, s3://, az:// and https:// only."
+        f"the picture at {without_login(uri, uri)} cannot be shown: this version reads file://, gs://, s3://, az:// and"
+        " https:// only."
     )
 
 
@@ -64,7 +65,7 @@ def read_named(name: str) -> bytes:
             return read_uri(name)
         return read_regular(Path(name))
     except OSError as exc:
-        raise UsageError(f"the picture {name} cannot be read: {exc.strerror}.") from exc
+        raise UsageError(_unreadable(name, f"{exc.strerror}.", name)) from exc
     except SourceError as exc:
         raise UsageError(str(exc)) from exc
 
@@ -85,19 +86,32 @@ def read_below(roots: Sequence[str]) -> Callable[[str], bytes]:
                     return read_uri(name)
             else:
                 # Both sides are resolved, so that neither `..` nor a link leads out of a folder.
-                path = named_path(name).resolve()
-                folders = [named_path(root).resolve() for root in roots if not in_bucket(root)]
-                if path.is_file() and any(path.is_relative_to(folder) for folder in folders):
+                path = _resolved(name)
+                folders = [_resolved(root) for root in roots if not in_bucket(root)]
+                if path and path.is_file() and any(folder and path.is_relative_to(folder) for folder in folders):
                     return path.read_bytes()
         except (OSError, ValueError, SourceError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else str(exc).rstrip(".")
-            raise UsageError(f"the picture {name} cannot be read: {why}.") from exc
+            raise UsageError(_unreadable(name, f"{why}.", name)) from exc
         raise UsageError(
-            f"the picture {name} is not a file below a folder that searches may read: put it below PINAKES_SOURCE, or name"
-            " its folder in PINAKES_SEARCH_FOLDERS, both as they are set for the worker."
+            f"the picture {without_login(name, name)} is not a file below a folder that searches may read: put it below"
+            " PINAKES_SOURCE, or name its folder in PINAKES_SEARCH_FOLDERS, both as they are set for the worker."
         )
 
     return read
+
+
+def _unreadable(picture: str, why: str, uri: str) -> str:
+    return without_login(f"the picture {picture} cannot be read: {why}", uri)
+
+
+def _resolved(name: str) -> Path | None:
+    """Where a path leads in the end; None where it leads nowhere."""
+    try:
+        # Strict, because behind a loop of links Python otherwise leaves further links and `..` unresolved.
+        return named_path(name).resolve(strict=True)
+    except (OSError, RuntimeError):  # the latter is how Python 3.11 and 3.12 tell of a loop
+        return None
 
 
 def _from_bucket(uri: str) -> bytes:

@@ -68,11 +68,15 @@ class UrlSource(Listing):
         root: see `pinakes.sources.base.Source`.
         cache: spares fetching what has not changed; None fetches everything.
         limit: see `pinakes.sources.base.Listing`.
+
+    Attributes:
+        _failed: set where a file could not be fetched, when its entry is listed.
     """
 
     def __init__(self, root: str, cache: EtagCache | None, limit: int | None) -> None:
         self._cache = cache
         self._fetcher = Fetcher()
+        self._failed = False
         super().__init__(root, limit)
 
     def _named(self) -> Iterator[Named]:
@@ -132,10 +136,11 @@ class UrlSource(Listing):
             try:
                 known, fresh = future.result()
             except FetchError as exc:
+                self._failed = True
                 yield Rejected(line.image_id, line.url, exc.failure)
                 return
-            # Without a validator the whole file would be fetched again anyway.
-            if self._cache and fresh and known.validator:
+            # Without a validator the whole file is fetched again anyway, but an older row must not outlive its file.
+            if self._cache and fresh and (known.validator or self._cache.get(line.url)):
                 self._cache.put(line.url, known)
             yield Image(line.image_id, line.url, known.fingerprint, known.size)
         else:

@@ -21,6 +21,7 @@ DELIMITERS = ("\t", ",", ";")
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _LOGIN = re.compile(r"[^/?#]*//([^/?#]*@)")
+_HOLDS_LOGIN = "the URL holds a user name; put credentials into ~/.netrc, where no id and no log shows them"
 _PEEK = 1 << 16
 _UNSAFE = re.compile(rb"[\0-\x1f\x7f]")
 
@@ -126,8 +127,7 @@ def _line(number: int, url: str, name: str | None) -> UrlLine:
     except ValueError as exc:
         why = str(exc)
         # All three are kept and shown, so none may hold a password; Python's own errors quote parts of the address.
-        if login := _LOGIN.match(url):
-            url, why = (text.replace(login[1], "[redacted]@") for text in (url, why))
+        url, why = without_login(url, url), without_login(why, url)
         return UrlLine(number, url, ids.printable_name(name or url) or f"line {number}", why)
 
 
@@ -143,20 +143,37 @@ def _image_id(url: str) -> str:
     decoded = unquote_to_bytes(parts.path)
     segments = decoded.split(b"/")
     # An encoded slash, control character or `..` would become part of the path and could make two URLs one id.
-    if decoded.count(b"/") != parts.path.count("/") or _UNSAFE.search(decoded) or b".." in segments:
+    unsafe = decoded.count(b"/") != parts.path.count("/") or _UNSAFE.search(decoded) or b".." in segments
+    if unsafe or not _is_utf8(decoded):  # older sites encode é of Latin-1 as %E9
         decoded = parts.path.encode()
     query = f"?{parts.query}" if parts.query else ""
     return ids.image_id(host.encode() + decoded + query.encode())
 
 
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def without_login(text: str, url: str) -> str:
+    """`text`, which quotes a URL or Python's words about it, without the user name and the password that the URL holds."""
+    login = _LOGIN.match(url)
+    return text.replace(login[1], "[redacted]@") if login else text
+
+
 def check_url(url: str) -> None:
     """Raise ValueError unless a picture may be fetched from `url`."""
-    # urlsplit itself raises one for an address such as https://[half.
+    # Before urlsplit, which raises an error for an address such as https://[half that may quote a part of a password.
+    if _URL.match(url) and _LOGIN.match(url):
+        raise ValueError(_HOLDS_LOGIN)
     parts = urlsplit(url)
     if parts.scheme.lower() not in {"https", "http"} or not parts.hostname:
         raise ValueError("this is not a URL; write https://host/path")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("the URL holds a user name; put credentials into ~/.netrc, where no id and no log shows them")
+        raise ValueError(_HOLDS_LOGIN)
     if parts.scheme.lower() == "http" and not is_loopback(parts.hostname):
         raise ValueError("http:// is not encrypted; only https:// is fetched")
     _ = parts.port  # raises ValueError if it is not a number

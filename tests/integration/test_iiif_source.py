@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pinakes.metadata.table import Metadata, read_metadata
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.rates import parse_rate
 from pinakes.settings import Settings
-from pinakes.sources import urls
+from pinakes.sources import sqlite_cache, urls
 from pinakes.sources.fetching import Fetched, Fetcher, FetchError
 from pinakes.sources.iiif import manners
 from pinakes.sources.iiif.source import IiifSource, canvas_id
@@ -385,6 +386,62 @@ def test_a_change_counts_as_listed_only_once_its_pictures_are(museum: IiifFake, 
     assert museum.bodies["/39.jpg"] == bodies + 1
 
 
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_change_does_not_count_as_listed_while_a_picture_of_it_fails(
+    museum: IiifFake, opened: Opened, status: int
+) -> None:
+    canvases = [museum.canvas(name, image_3(museum.picture(f"/{name}.jpg", ord(name)))) for name in "ab"]
+    museum.manifest("/m.json", canvases)
+    museum.manifest("/other.json", [museum.canvas("c", image_3(museum.picture("/c.jpg", 7)))])
+    address = changes(museum, [("Create", "/m.json", "01"), ("Create", "/other.json", "01")])
+    before = images(list(opened(address).entries()))
+    museum.picture("/a.jpg", 999)
+    now = museum.pages["/a.jpg"]
+    museum.pages["/a.jpg"] = status
+    changes(museum, [("Create", "/other.json", "02"), ("Update", "/m.json", "02")])
+    assert [type(entry) for entry in opened(address).entries()] == [Image, Rejected, Image]
+    museum.pages["/a.jpg"] = now
+    museum.requests.clear()
+    after = {image.image_id: image.fingerprint for image in images(list(opened(address).entries()))}
+    assert {name for name, known in after.items() if known != {i.image_id: i.fingerprint for i in before}[name]} == {
+        before[0].image_id
+    }
+    assert museum.requests["/c.jpg"] == 0, "the other manifest was listed whole"
+    museum.requests.clear()
+    list(opened(address).entries())
+    assert not [path for path in museum.requests if path.endswith(".jpg")]
+
+
+def test_a_changed_picture_that_lost_its_etag_is_not_taken_for_the_old_one(museum: IiifFake, opened: Opened) -> None:
+    museum.manifest("/m.json", [museum.canvas("a", image_3(museum.picture("/no-etag.jpg", 1)))])
+    museum.headers["/no-etag.jpg"] = {"Last-Modified": "Mon, 05 Jan 2026 10:00:00 GMT"}
+    address = changes(museum, [("Create", "/m.json", "01")])
+    list(opened(address).entries())
+    museum.picture("/no-etag.jpg", 999)
+    museum.headers["/no-etag.jpg"] = {}
+    changes(museum, [("Update", "/m.json", "02")])
+    second = list(opened(address).entries())
+    assert list(opened(address).entries()) == second
+
+
+def test_a_killed_run_leaves_no_manifest_as_listed_whose_pictures_it_did_not_keep(
+    museum: IiifFake, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_cache, "_FLUSH_SECONDS", float("inf"))  # what a fast run has not written by itself
+    for name, count in (("a", 1), ("b", 40), ("c", 40)):
+        pictures = [image_3(museum.picture(f"/{name}{n}.jpg", ord(name) + n)) for n in range(count)]
+        museum.manifest(f"/{name}.json", [museum.canvas(f"{name}{n}", each) for n, each in enumerate(pictures)])
+    later = [("Create", "/b.json", "02"), ("Create", "/c.json", "02")]
+    address = changes(museum, [("Create", "/a.json", "01"), *later])
+    before = list(opened(address).entries())
+    museum.picture("/a0.jpg", 999)
+    changes(museum, [("Update", "/a.json", "02"), *later])
+    killed = opened(address).entries()
+    (changed,) = (entry for entry in islice(killed, 60) if entry not in before)
+    assert changed in list(opened(address).entries())  # what another process sees of the files as they are now
+    killed.close()  # type: ignore[attr-defined]
+
+
 # --- Manners
 
 
@@ -468,6 +525,15 @@ def test_a_pause_or_a_delay_without_end_is_bounded(monkeypatch: pytest.MonkeyPat
     assert rates == ["iiif:a.org 0.0006944/min"]
 
 
+@pytest.mark.parametrize("value", ["9" * 5_000, "²", "%C2%B2"])
+def test_a_pace_that_is_no_number_is_passed_over(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    robots = f"User-agent: *\nCrawl-delay: 2\nCrawl-delay: {value}\nRequest-rate: 1/{value}\nDisallow: /shut"
+    monkeypatch.setattr(manners._ROBOTS, "get", lambda *_, **__: Fetched(robots.encode(), None))
+    read = manners.Manners({"a.org"})._robots("https://a.org", "a.org")
+    assert read.crawl_delay(manners.NAME) == 2
+    assert not read.can_fetch(manners.NAME, "https://a.org/shut")
+
+
 def test_a_failure_that_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> Fetched:
         raise FetchError(ErrorClass.TIMEOUT, "the server did not answer in time")
@@ -497,6 +563,40 @@ def test_only_https_is_a_source(tmp_path: Path, address: str, why: str) -> None:
         open_source(address, home=tmp_path)
     with pytest.raises(UsageError, match="belong"):
         open_source("iiif+https://x.org/m.json", home=tmp_path, key="file")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["iiif+https://u:s3cret@x.org/m", "iiif+https://u:s3cret@x.org\u2100/m", "iiif+ftp://u:s3cret@x.org\u2100/m"],
+)
+def test_no_message_shows_the_password_of_a_source(tmp_path: Path, address: str) -> None:
+    with pytest.raises(UsageError, match=r"//\[redacted\]@x\.org") as caught:
+        open_source(address, home=tmp_path)
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(UsageError, match=r"//\[redacted\]@x\.org") as caught:
+        open_source(address, home=tmp_path, key="file")
+    assert "s3cret" not in str(caught.value)
+    (tmp_path / "l.txt").write_text(f"iiif+https://x.org/m.json\n{address.removeprefix('iiif+')}\n")
+    with pytest.raises(UsageError, match=r"line 2: .*//\[redacted\]@x\.org") as caught:
+        open_source(str(tmp_path / "l.txt"), home=tmp_path)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_no_message_shows_a_password_that_a_document_holds(museum: IiifFake, opened: Opened) -> None:
+    for url in ("https://u:s3cret@x.org/a.jpg", "https://u:s3cret@x.org\u2100/a.jpg", "ftp://u:s3cret@x.org/a.jpg"):
+        address = museum.manifest("/m.json", [museum.canvas("c", image_3(url))])
+        (refused,) = opened(address).entries()
+        assert isinstance(refused, Rejected)
+        assert "//[redacted]@x.org" in refused.failure.message
+        assert "s3cret" not in str(refused)
+    member = {"id": "https://u:s3cret@x.org/m.json", "type": "Manifest"}
+    whole = museum.manifest("/whole.json", [museum.canvas("c", image_3(museum.picture("/c.jpg", 1)))])
+    items = [member, {"id": whole, "type": "Manifest"}]
+    source = opened(museum.document("/c.json", {"type": "Collection", "items": items}))
+    assert len(images(list(source.entries()))) == 1
+    (problem,) = source.problems
+    assert "//[redacted]@x.org" in problem
+    assert "s3cret" not in problem
 
 
 def test_a_list_of_addresses_opens_by_its_root_and_from_the_home_folder_too(

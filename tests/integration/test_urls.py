@@ -96,6 +96,7 @@ def test_a_key_names_the_column_and_image_id_the_ids(web: WebFake, tmp_path: Pat
         ("https://x.org/%2e%2e/b.jpg", "x.org/%2e%2e/b.jpg"),
         ("https://x.org/a%00b.jpg", "x.org/a%00b.jpg"),
         ("https://x.org/cafe%CC%81.jpg", "x.org/café.jpg"),
+        ("https://x.org/a%20b/caf%E9.jpg?s=%E9", "x.org/a%20b/caf%E9.jpg?s=%E9"),
     ],
 )
 def test_an_id_is_decoded_only_where_that_is_safe(tmp_path: Path, url: str, image_id: str) -> None:
@@ -113,8 +114,10 @@ def test_an_id_is_decoded_only_where_that_is_safe(tmp_path: Path, url: str, imag
         ("ftp://example.org/a.jpg", "not a URL"),
         ("ftp://me:secret@example.org/a.jpg", "not a URL"),
         ("https://[half/a.jpg", "Invalid IPv6 URL"),
-        ("https://me:secret@[half/a.jpg", "Invalid IPv6 URL"),
-        ("https://me:secret@example.org\u2100/a.jpg", "invalid characters"),
+        ("https://me:secret@[half/a.jpg", "user name"),
+        ("https://me:[secret]@example.org/a.jpg", "user name"),
+        ("ftp://me:secret@[half/a.jpg", "Invalid IPv6 URL"),
+        ("ftp://me:secret@example.org\u2100/a.jpg", "invalid characters"),
         ("https://example.org:port/a.jpg", "'port'"),
     ],
 )
@@ -133,11 +136,11 @@ def test_what_may_not_be_fetched_fails_by_name(
     assert "secret" not in str(bad)
 
 
-def test_a_path_that_is_not_utf8_fails_by_name(web: WebFake, tmp_path: Path) -> None:
-    (bad,), _ = listing(tmp_path, f"{web.url}/%ff.jpg\n")
-    assert isinstance(bad, Rejected)
-    assert bad.failure.error_class is ErrorClass.BAD_NAME
-    assert "not UTF-8" in bad.failure.message
+def test_a_path_that_is_not_utf8_is_fetched_under_its_encoded_name(web: WebFake, tmp_path: Path) -> None:
+    web.pages["/caf%E9.jpg"] = RED
+    (image,), _ = listing(tmp_path, f"{web.url}/caf%E9.jpg\n")
+    assert isinstance(image, Image)
+    assert image.image_id == f"{host(web)}/caf%E9.jpg"
 
 
 def test_a_url_twice_is_one_image_and_two_urls_of_one_id_fail(web: WebFake, tmp_path: Path) -> None:

@@ -176,6 +176,13 @@ def test_sixteen_bits_a_channel_come_out_as_eight() -> None:
         (make.saved(make.plain("RGB", (1, 2, 3)), "PNG", transparency=(1, 2, 3)), (255, 255, 255)),
         (make.saved(make.plain("1", 0), "PNG", transparency=0), (255, 255, 255)),
         (make.grey16_png_with_clear_value(700), (255, 255, 255)),
+        (make.grey_png(4, 5, clear=5), (255, 255, 255)),
+        (make.grey_png(4, 5, clear=85), (255, 255, 255)),  # of which only the lower four bits count
+        (make.grey_png(4, 5, clear=4), (85, 85, 85)),
+        (make.grey_png(2, 1, clear=1), (255, 255, 255)),
+        (make.grey_png(2, 1, clear=2), (85, 85, 85)),
+        (make.rgb16_png((0x8000,) * 3, (0x8000,) * 3), (255, 255, 255)),
+        (make.rgb16_png((0, 0, 0), (0x8000,) * 3), (0, 0, 0)),
     ],
 )
 def test_what_is_transparent_is_laid_over_white(data: bytes, expected: tuple[int, int, int]) -> None:

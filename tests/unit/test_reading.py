@@ -12,7 +12,7 @@ from pinakes.errors import PictureError, SourceError, UsageError
 from pinakes.images.decoding import decode
 from pinakes.sources.fetching import Fetcher, FetchError
 from pinakes.sources.networks import is_public, may_be_named
-from pinakes.sources.reading import read_below, read_uri
+from pinakes.sources.reading import read_below, read_named, read_uri
 from pinakes.sources.thumbnails import Thumbnails
 
 
@@ -142,6 +142,30 @@ def test_which_addresses_are_public_and_which_may_be_named(address: str, public:
 def test_a_list_may_not_name_a_gateway_or_a_group(host: str) -> None:
     with pytest.raises(FetchError, match=r"the URL leads to .* in a private network"):
         Fetcher().get(f"https://{host}/a.jpg")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://me:s3cret@example.org/a.jpg",
+        "https://me:s3cret@example.org\u2100/a.jpg",
+        "https://me:[s3cret]@example.org/a.jpg",
+        "ftp://me:s3cret@example.org/a.jpg",
+    ],
+)
+def test_no_message_shows_the_password_of_an_address(tmp_path: Path, name: str) -> None:
+    for read in (read_uri, read_named, read_below([str(tmp_path)])):
+        with pytest.raises((SourceError, UsageError), match=r"//\[redacted\]@example\.org") as caught:
+            read(name)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_loop_of_links_is_refused_and_no_way_around_the_check(pictures: Path) -> None:
+    (pictures / "loop").symlink_to("loop")
+    (pictures / "link.jpg").symlink_to(pictures.parent / "secret.jpg")
+    for name in ("loop", "loop/a.jpg", "loop/../link.jpg", "loop/../../secret.jpg"):
+        with pytest.raises(UsageError, match="is not a file below a folder that searches may read"):
+            read_below([str(pictures / "loop"), str(pictures)])(f"{pictures}/{name}")
 
 
 def test_a_search_by_flow_may_not_name_a_local_server() -> None:

@@ -16,7 +16,7 @@ from pinakes.sources.iiif.manners import Manners
 from pinakes.sources.iiif.reading import head_of
 from pinakes.sources.sqlite_cache import SqliteCache
 from pinakes.sources.urls import patiently
-from pinakes.sources.urltable import check_url
+from pinakes.sources.urltable import check_url, without_login
 
 MAX_BYTES = 128 << 20
 """Of one document: 60,000 canvases have about 100 MB."""
@@ -112,7 +112,7 @@ class Documents:
             got = patiently(lambda: self._manners.get(self._fetcher, url, validator))
             data = utf8(got.data or b"")
         except (FetchError, ValueError) as exc:
-            self._failed[url] = f"{url} cannot be read: {exc}."
+            self._failed[url] = without_login(f"{url} cannot be read: {exc}.", url)
             raise SourceError(self._failed[url]) from exc
         # A document is opened several times in a run, for its head and for each of its lists, but requested only once.
         self._fresh.add(_key(url))

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.robotparser import RobotFileParser
 
 from pinakes.rates import parse_rate
@@ -153,6 +153,17 @@ class Manners:
                 raise FetchError(kind, f"its robots.txt cannot be read: {exc}", None, exc.retry_after) from exc
             data = b""
         lines = data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
-        # The parser takes ² for a digit, and then fails to read it as a number.
-        parser.parse([line for line in lines if line.isascii() or not _PACED.match(line)])
+        parser.parse([line for line in lines if not _PACED.match(line) or _has_numbers(line)])
         return parser
+
+
+def _has_numbers(line: str) -> bool:
+    """Whether the digits of a line of robots.txt are numbers: the parser would fail over ² and over 5,000 digits."""
+    value = unquote(line.partition("#")[0].partition(":")[2])
+    try:
+        for number in value.split("/"):
+            if number.strip().isdigit():
+                int(number)
+    except ValueError:
+        return False
+    return True

@@ -24,7 +24,7 @@ from pinakes.sources.iiif.properties import IMAGE_ID, LABEL, MANIFEST, PROPERTIE
 from pinakes.sources.iiif.reading import canvases_of, id_of, ijson, picture_on
 from pinakes.sources.iiif.walking import Reference, Walk, absolute
 from pinakes.sources.urls import Named, UrlSource
-from pinakes.sources.urltable import UrlLine, check_url
+from pinakes.sources.urltable import UrlLine, check_url, without_login
 from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Entry, ErrorClass, Failure, Rejected, Skipped
 
@@ -98,7 +98,8 @@ class IiifSource(UrlSource):
             try:
                 check_url(address)
             except ValueError as exc:
-                raise UsageError(f"the source {SCHEME}{address} cannot be read: {exc}.") from exc
+                message = f"the source {SCHEME}{address} cannot be read: {exc}."
+                raise UsageError(without_login(message, address)) from exc
         super().__init__(root, EtagCache(home), limit)
         self._addresses = [absolute(address, address) for address in addresses]
         self._manners = Manners({urlsplit(address).hostname or "" for address in addresses})
@@ -129,17 +130,28 @@ class IiifSource(UrlSource):
             try:
                 unchanged = self._documents.is_listed(manifest.url, manifest.changed)
                 empty = True
+                yield self._begin
                 for canvas in self._canvases_of(manifest, given):
                     empty = False
                     yield self._line(canvas, manifest, unchanged=unchanged)
                 if empty:
                     yield Skipped(manifest.url, "a manifest without a canvas")
                 # Only once its pictures have left the window: a run that stops before then asks for them again.
-                yield partial(self._documents.listed, manifest.url, manifest.changed)
+                yield partial(self._end, manifest)
             except SourceError as exc:
                 if [manifest.url] == self._addresses:
                     raise
                 self.problems.append(str(exc).rstrip("."))
+
+    def _begin(self) -> None:
+        self._failed = False
+
+    def _end(self, manifest: Reference) -> None:
+        """Note that a manifest is listed, unless one of its pictures failed: of that one an older state may be known."""
+        if manifest.changed and not self._failed:
+            if self._cache:
+                self._cache.flush()  # or a run that is killed would leave the states from before the change
+            self._documents.listed(manifest.url, manifest.changed)
 
     def _line(self, canvas: Canvas, manifest: Reference, *, unchanged: bool) -> Named:
         # First of all, so that no server is asked for a picture that was taken down.
@@ -159,7 +171,8 @@ class IiifSource(UrlSource):
         except ValueError as exc:
             problem = str(exc)
         # The manifest's own address as its uri, so that nothing later asks the address that it must not lead to.
-        failure = Failure(ErrorClass.BAD_NAME, f"the picture cannot be fetched from {url!r}: {problem}")
+        message = f"the picture cannot be fetched from {without_login(url, url)!r}: {without_login(problem, url)}"
+        failure = Failure(ErrorClass.BAD_NAME, message)
         return Rejected(canvas.image_id, manifest.url, failure)
 
     def _canvases(self) -> Iterator[Canvas]:
@@ -242,7 +255,8 @@ def open_iiif(source: str | Path, *, home: Path, limit: int | None = None) -> Ii
         raise SourceError(f"the list {str(source)!r} cannot be read: {exc}; save it as UTF-8.") from exc
     for number, line in enumerate(lines, start=1):
         if line and not line.startswith(("#", SCHEME)):
-            raise UsageError(f"{str(source)!r}, line {number}: {line!r} is not an address such as iiif+https://….")
+            shown = without_login(line, line)
+            raise UsageError(f"{str(source)!r}, line {number}: {shown!r} is not an address such as iiif+https://….")
     addresses = [line[len(SCHEME) :] for line in lines if line.startswith(SCHEME)]
     return IiifSource(source.resolve().as_uri(), addresses, home=home, limit=limit)
 
