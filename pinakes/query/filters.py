@@ -29,6 +29,9 @@ MAP = "map"
 MAX_CORNERS = 100
 """Of an area: a line drawn by hand needs fewer."""
 
+FARTHEST = 1000
+"""The largest coordinate of a corner, on either side of 0. The map ends at 1, and PostgreSQL refuses to multiply 1e300."""
+
 MAX_FILTERS = 50
 """Conditions of one query: more come from a program with a bug."""
 
@@ -180,5 +183,10 @@ def _on_map(condition: str, value: str) -> OnMap:
         raise UsageError(
             f"the condition {condition!r} (--where) is not a part of the map: write the number of a cluster, map=3, or the"
             f" corners of an area, 3 to {MAX_CORNERS}: map=0.1,0.2;0.5,0.2;0.3,0.6."
+        )
+    if farthest := [number for pair in corners for number in pair if abs(number) > FARTHEST]:
+        raise UsageError(
+            f"the condition {condition!r} (--where) has a corner at {farthest[0]:g}, and corners lie between -{FARTHEST} and"
+            f" {FARTHEST}; the whole map is between 0 and 1."
         )
     return OnMap(corners=corners)

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from pinakes.store.bulk_reads import streamed
 from pinakes.store.conditions import Conditions
-from pinakes.store.connection import Connection, translated
+from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
 from pinakes.store.pixels import drop_unused
 
@@ -67,13 +67,16 @@ def drop_unused_sketches(conn: Connection, collection: str) -> None:
 
 
 def drop_earlier_pairs(conn: Connection, collection: str, how: str) -> None:
-    """Delete the pairs if no picture has been compared in this way yet: they were found in another."""
-    conn.execute(
-        sql.SQL("DELETE FROM {} WHERE NOT EXISTS (SELECT FROM {} WHERE compared = %s)").format(
-            _table(collection, "alike"), _table(collection, "sketches")
-        ),
-        (how,),
-    )
+    """Delete the pairs, and compare every picture again, unless all that were compared so far were compared in this way."""
+    sketches = _table(collection, "sketches")
+    with translated("deleting pairs that were found in another way"), conn.transaction():
+        # NULL, too, where no picture was compared yet.
+        if value_of(conn, sql.SQL("SELECT bool_and(compared = %s) FROM {}").format(sketches), (how,)):
+            return
+        conn.execute(sql.SQL("DELETE FROM {}").format(_table(collection, "alike")))
+        # What is left must not pass for compared if this run is killed and the next one compares in the earlier way.
+        # Last: a run that enters pairs at this moment has pictures compared twice, and loses no pair.
+        conn.execute(sql.SQL("UPDATE {} SET compared = NULL WHERE compared IS NOT NULL").format(sketches))
 
 
 def equal_files(conn: Connection, collection: str) -> Iterator[list[str]]:
@@ -135,6 +138,8 @@ def read_groups(
 ) -> Iterator[tuple[Member, Row]]:
     """The members of the groups with what is known about them, streamed group by group.
 
+    `work` of a member is the first image_id of those that are shown, because visitors see it in addresses.
+
     Args:
         conn: a connection.
         collection: the collection.
@@ -145,12 +150,20 @@ def read_groups(
     statement = sql.SQL(
         """
         WITH there AS (
-            SELECT d.*, count(*) OVER (PARTITION BY d.work, d.pair) AS left_over
+            SELECT
+                d.image_id,
+                min(d.image_id) OVER (PARTITION BY d.work, d.pair) AS work,
+                d.kind,
+                d.preferred,
+                d.pair,
+                count(*) OVER (PARTITION BY d.work, d.pair) AS left_over
             FROM {duplicates} AS d
             JOIN {images} AS i USING (image_id)
-            WHERE {shown} AND (d.work, d.pair) > (%(after)s, %(pair)s)
+            WHERE {shown}
         ), numbered AS (
-            SELECT *, dense_rank() OVER (ORDER BY work, pair) AS place FROM there WHERE left_over > 1
+            SELECT *, dense_rank() OVER (ORDER BY work, pair) AS place
+            FROM there
+            WHERE left_over > 1 AND (work, pair) > (%(after)s, %(pair)s)
         )
         SELECT d.image_id, d.work, d.kind, d.preferred, {columns}, NULL::float8
         FROM numbered AS d

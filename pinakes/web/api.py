@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 
 from pinakes.errors import UsageError
@@ -63,6 +64,17 @@ def service_of(request: Request) -> Service:
 Served = Annotated[Service, Depends(service_of)]
 
 
+def in_utf8(request: Request) -> None:
+    """A dependency of every route that reads a form with files: it refuses one that is not in UTF-8."""
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    charset = options.get(b"charset", b"utf-8").decode("latin-1")
+    # Starlette decodes by any codec of Python. Some raise errors that it does not expect, and UTF-7 makes half characters.
+    if kind == b"multipart/form-data" and charset.lower() not in ("utf-8", "utf8"):
+        raise HTTPException(
+            400, f"the form is in {charset[:40]!r}, and only UTF-8 is read; leave charset out of its Content-Type."
+        )
+
+
 @router.get("/api/search", responses=errors(400, 404, 413, 415))
 def search(asked: Annotated[models.SearchParameters, Query()], service: Served) -> models.SearchAnswer:
     """Search by words, by stored images, by an upload, or by several of them together."""
@@ -71,6 +83,7 @@ def search(asked: Annotated[models.SearchParameters, Query()], service: Served) 
 
 @router.post(
     "/api/search",
+    dependencies=[Depends(in_utf8)],
     responses=errors(400, 404, 408, 413, 415),
     # The body is described here because FastAPI does not see what the function reads from the request.
     openapi_extra={

@@ -14,13 +14,16 @@ from pinakes.duplicates.groups import TWO_SIDES
 from pinakes.errors import UsageError
 from pinakes.store.images import Row
 from pinakes.web import views
-from pinakes.web.api import Served
+from pinakes.web.api import Served, in_utf8
 from pinakes.web.pages import FORM_BYTES, SEE_OTHER, page
 from pinakes.web.place import link
 from pinakes.web.service import Service
 
 GROUPS = 12
 """Groups on a page."""
+
+MEMBERS = 50
+"""The most pictures of a group that are shown. The buttons that decide about a whole group send the id of each."""
 
 DECISIONS = 20
 """The latest decisions, which the page lists; the command line can withdraw any."""
@@ -52,9 +55,17 @@ def duplicates_page(request: Request, service: Served) -> Response:
     found = service.duplicates((sent.get("after", ""), sent.get("pair") == "1"), GROUPS + 1)
     groups = []
     for members in found[:GROUPS]:
-        cards = [(views.card(row), member, _size(service, row)) for member, row in members]
+        cards = [(views.card(row), member, _size(service, row)) for member, row in members[:MEMBERS]]
         kind = members[0][0].kind
-        groups.append({"kind": KINDS.get(kind, kind), "copies": kind != TWO_SIDES, "members": cards})
+        groups.append(
+            {
+                "kind": KINDS.get(kind, kind),
+                "copies": kind != TWO_SIDES,
+                "members": cards,
+                "count": len(members),
+                "more": len(members) - len(cards),
+            }
+        )
     more = ""
     if len(found) > GROUPS:
         last = found[GROUPS - 1][0][0]
@@ -90,11 +101,10 @@ def changing(service: Served) -> None:
         raise HTTPException(403, "this page only shows the collection, and nothing can be changed here.")
 
 
-@router.post("/duplicates", dependencies=[Depends(changing)])
+@router.post("/duplicates", dependencies=[Depends(changing), Depends(in_utf8)])
 async def decide(request: Request, service: Served) -> Response:
     """Keep a decision, and show the same page again."""
-    # "All one work" names every picture of a group.
-    async with request.form(max_files=0, max_fields=2000, max_part_size=FORM_BYTES) as form:
+    async with request.form(max_files=0, max_fields=2 * MEMBERS, max_part_size=FORM_BYTES) as form:
         verdict = form.get("verdict")
         images = [value for value in form.getlist("image") if isinstance(value, str)]
         here = [(name, str(form[name])) for name in ("after", "pair") if form.get(name)]

@@ -118,7 +118,8 @@ def readable_filters(address: Address) -> tuple[Filter, ...]:
 
 def _number_in(counted: tuple[str, int]) -> tuple[int, str]:
     """The sort key of a value with its count: the first number in it, which orders periods in time."""
-    number = re.search(r"\d+", counted[0])
+    # Python refuses to read a number of thousands of digits, and a condition in an address may have any value.
+    number = re.search(r"\d{1,18}", counted[0])
     return (int(number[0]) if number else sys.maxsize), counted[0]  # without a number: after all others
 
 

@@ -16,9 +16,13 @@ from pinakes.web.uploads import MAX_UPLOAD_BYTES
 MAX_TEXT = 50_000
 """The longest cursor, in characters: after a thousand hits it names them all."""
 
+MAX_CONDITION = 6_000
+"""The longest condition, in characters: an area of `MAX_CORNERS` corners with all digits of each number takes 5,000."""
+
 Text = Annotated[str, Field(max_length=MAX_WORDS_LENGTH, pattern=r"^[^\u0000]*$")]
 """PostgreSQL's text holds no NUL."""
-Condition = Annotated[str, Field(max_length=500, pattern=r"^[^\u0000]*$")]
+
+Condition = Annotated[str, Field(max_length=MAX_CONDITION, pattern=r"^[^\u0000]*$")]
 Conditions = Annotated[
     list[Condition], Field(max_length=MAX_FILTERS, description="COLUMN=VALUE, COLUMN~TEXT or years=1650..1700.")
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
@@ -23,7 +23,7 @@ from pinakes.sources.thumbnails import SIZES
 from pinakes.types import ErrorClass
 from pinakes.web import filter_views, views
 from pinakes.web.address import METRICS, MODES, PAGE_SIZE, Address, is_tidy
-from pinakes.web.api import Served, thumbnail_path
+from pinakes.web.api import Served, in_utf8, thumbnail_path
 from pinakes.web.place import COLLECTION, MOST_KEPT, PLACE, file_path, link, toggled
 from pinakes.web.service import Service
 
@@ -111,7 +111,7 @@ def search_page(request: Request, service: Served) -> Response:
         return _search_page(service, address, error=exc)
 
 
-@router.post("/")
+@router.post("/", dependencies=[Depends(in_utf8)])
 async def search_by_form(request: Request, service: Served) -> Response:
     """Keep an uploaded picture, if there is one, and redirect to the address of the search."""
     # The redirect makes reload and Back repeat the search, not the upload.

@@ -119,6 +119,20 @@ def test_a_picture_of_the_page_can_be_dragged_into_the_search(visit: NewVisitor)
     visitor.page.wait_for_url("**/?like=00-blue.png")
 
 
+def test_a_dragged_address_that_is_not_in_utf_8_is_no_picture(visit: NewVisitor) -> None:
+    page = visit().page
+    page.goto("/")
+    page.evaluate(
+        """() => {
+            const transfer = new DataTransfer();
+            transfer.setData("text/uri-list", `${location.origin}/images/caf%E9.jpg`);
+            const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
+            for (const kind of ["dragenter", "dragover", "drop"]) document.body.dispatchEvent(new DragEvent(kind, options));
+        }"""
+    )
+    expect(page.get_by_role("status")).to_have_text("That is not a picture")
+
+
 def test_what_is_no_picture_is_refused_with_what_to_do(visit: NewVisitor) -> None:
     visitor = visit()
     visitor.expected = {400}

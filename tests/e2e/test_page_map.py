@@ -13,7 +13,7 @@ import pytest
 import requests
 from click.testing import CliRunner
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Page, Route, expect
 
 from pinakes import Collection
 from pinakes.cli.main import cli
@@ -94,6 +94,64 @@ def test_a_picture_is_opened_and_the_map_is_moved_by_keys(visit: NewVisitor) -> 
     page.wait_for_url("**/images/*")
 
 
+def asked_on(page: Page) -> list[str]:
+    """The addresses of pictures that the map asks for from now on; the answer leaves the map where it is."""
+    asked: list[str] = []
+
+    def stay(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=204)
+
+    page.route("**/map/at?*", stay)
+    return asked
+
+
+def settled(page: Page) -> None:
+    """Return once the page has begun whatever it was told to begin."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+
+
+def test_other_buttons_of_the_mouse_open_no_picture(visit: NewVisitor) -> None:
+    page = visit().page
+    page.goto("/map")
+    page.wait_for_selector("#map[data-ready]")
+    asked = asked_on(page)
+    for button in ("middle", "right"):
+        page.locator("canvas").click(button=button)
+        settled(page)
+    assert not asked
+    with page.expect_request("**/map/at?*"):
+        page.locator("canvas").click()
+
+
+def test_a_second_finger_opens_no_picture(visit: NewVisitor) -> None:
+    visitor = visit(has_touch=True)
+    page = visitor.page
+    page.goto("/map")
+    page.wait_for_selector("#map[data-ready]")
+    asked = asked_on(page)
+    box = page.locator("canvas").bounding_box()
+    assert box
+    touch = visitor.context.new_cdp_session(page)
+
+    def fingers(kind: str, *at: tuple[float, float]) -> None:
+        points = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": number}
+            for number, (x, y) in enumerate(at)
+        ]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", (0.4, 0.4))
+    fingers("touchMove", (0.5, 0.5))
+    fingers("touchStart", (0.5, 0.5), (0.6, 0.6))
+    fingers("touchEnd")
+    settled(page)
+    assert not asked, "the first finger moved the map, and the second is no other"
+    fingers("touchStart", (0.5, 0.5))
+    with page.expect_request("**/map/at?*"):
+        fingers("touchEnd")
+
+
 def test_without_scripts_the_clusters_are_a_list(visit: NewVisitor) -> None:
     visitor = visit(java_script_enabled=False)
     page = visitor.page
@@ -139,6 +197,7 @@ def test_a_part_of_the_map_is_a_condition_of_every_search(site: str) -> None:
         assert {hit.image_id for hit in near} == clusters[1]
         left = pictures.search(where=["map=-1,-1;0.5,-1;0.5,2;-1,2"], k=100)
         assert 0 < len(left) < PICTURES
+        assert list(pictures.search(where=["map=-1000,-1000;1000,-1000;1000,1000;-1000,1000"], k=100))
 
 
 def test_a_tenth_of_changed_pictures_makes_the_map_due(site: str, tmp_path: Path) -> None:

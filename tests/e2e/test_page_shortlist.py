@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
 
+from pinakes.web.address import PAGE_SIZE
 from pinakes.web.place import MOST_KEPT
 from tests import browsing
 from tests.browsing import HALVES, NewVisitor
@@ -61,6 +63,39 @@ def test_a_shortlist_goes_along_in_every_link_and_is_saved(visit: NewVisitor, sc
     assert visitor.hits() == [second]
     page.get_by_role("link", name="Empty the list").click()
     expect(page.get_by_role("heading", level=2)).to_have_text("Nothing is kept yet")
+
+
+@pytest.mark.parametrize("collection", ["", "/in/second"])
+def test_a_document_for_viewers_is_linked_without_the_shortlist(visit: NewVisitor, collection: str) -> None:
+    page = visit().page
+    page.goto(f"{collection}/?q=gold&k=6")
+    page.get_by_role("link", name="Keep ").first.click()
+    page.wait_for_url("**&keep=*")
+    manifest = page.get_by_role("link", name="IIIF manifest").get_attribute("href")
+    assert manifest == f"{collection}/iiif/search?q=gold&k=6"
+    assert page.request.get(manifest).ok
+
+
+def test_pictures_that_joined_others_have_the_shortlist_after_back_too(visit: NewVisitor) -> None:
+    visitor = visit()
+    page = visitor.page
+    page.goto("/in/second/?q=gold")
+    page.get_by_role("link", name="More pictures").click()
+    cards = page.locator("#grid > li")
+    expect(cards).to_have_count(2 * PAGE_SIZE)
+    opened, joined = visitor.hits()[0], visitor.hits()[PAGE_SIZE]
+    cards.nth(PAGE_SIZE).get_by_role("link", name="Keep ").click()
+    page.wait_for_url(f"**/?q=gold&keep={joined}")
+    cards.first.locator(".work").click()
+    page.wait_for_url(f"**/images/{opened}?keep={joined}")
+    page.get_by_role("main").get_by_text("Keep", exact=True).click()
+    page.wait_for_url(f"**&keep={opened}")
+    page.go_back()
+    expect(cards).to_have_count(2 * PAGE_SIZE)
+    for place in (0, PAGE_SIZE):
+        expect(cards.nth(place).get_by_role("link", name=re.compile("^Take .* off the shortlist$"))).to_be_visible()
+    cards.nth(PAGE_SIZE).locator(".work").click()
+    page.wait_for_url(f"**/images/{joined}?keep={joined}&keep={opened}")
 
 
 @pytest.mark.parametrize("scripts", [True, False])

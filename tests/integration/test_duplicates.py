@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,13 +21,16 @@ from pinakes.checkpoints.lasting_list import decision_file
 from pinakes.cli.main import cli
 from pinakes.duplicates.comparison import compare
 from pinakes.duplicates.finding import AT_ONCE, Looked, Told, find_copies
+from pinakes.duplicates.groups import TWO_SIDES
 from pinakes.duplicates.sketch import SHAPE_SIZE, Sketch
 from pinakes.errors import CheckpointError, UsageError
 from pinakes.settings import Settings
 from pinakes.store.collections import ensure_collection
+from pinakes.store.connection import Connection
 from pinakes.store.database import Database
-from pinakes.store.duplicates import keep_alike
+from pinakes.store.duplicates import Member, drop_earlier_pairs, keep_alike, replace_groups
 from pinakes.store.images import Row
+from pinakes.store.restrictions import hide, unhide
 from pinakes.store.sketches import StoredSketch, index_shapes, keep_sketches, not_compared
 from pinakes.store.space_registry import resolve_space
 from pinakes.takedowns.forget import Takedowns
@@ -284,6 +289,66 @@ def test_the_page_shows_groups_and_keeps_decisions_without_scripts(collection: S
         assert len(hits) == WORKS
 
 
+def regroup(database: Database, *works: tuple[str, ...], pairs: tuple[tuple[str, ...], ...] = ()) -> None:
+    """Replace all groups; the images are named without their suffix."""
+    kinds = [*((work, "equal-bytes") for work in works), *((pair, TWO_SIDES) for pair in pairs)]
+    members = [Member(f"{name}.jpg", f"{min(names)}.jpg", kind, False) for names, kind in kinds for name in names]
+    with database.connection() as (conn, _):
+        replace_groups(conn, "pictures", members, pairs=TWO_SIDES)
+
+
+def test_no_address_of_the_page_names_a_restricted_picture_and_no_group_is_left_out(
+    collection: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = [("again", "other05", "other06"), ("cast", "equal", "framed"), ("other00", "other01")]
+    regroup(database, *works, pairs=(("leaf 7r", "leaf 7v"), ("equal", "other03")))
+    monkeypatch.setattr("pinakes.web.duplicates.GROUPS", 1)
+    restricted = ("again.jpg", "cast.jpg", "other00.jpg")
+    with database.connection() as (conn, _):
+        for name in restricted:
+            hide(conn, "pictures", f"image_id={name}")
+    try:
+        pages = []
+        with service(collection) as served, browsing(served) as visitor:
+            address = "/duplicates"
+            while address:
+                shown = visitor.get(address).text
+                assert not [name for name in restricted if name in shown]
+                pages.append(re.findall(r'class="work" href="/images/([^"]+)\.jpg"', shown))
+                following = re.search(r'rel="next" href="([^"]+)"', shown)
+                address = html.unescape(following[1]) if following else ""
+    finally:
+        with database.connection() as (conn, _):
+            for name in restricted:
+                unhide(conn, "pictures", f"image_id={name}")
+    assert pages == [
+        ["equal", "framed"],
+        ["equal", "other03"],
+        ["leaf%207r", "leaf%207v"],
+        ["other05", "other06"],
+    ]
+
+
+def test_of_a_large_group_only_some_are_shown_and_no_button_decides_about_the_others(
+    collection: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinakes.web.duplicates.MEMBERS", 5)
+    others = [f"other{n:02}" for n in range(OTHERS)]
+    regroup(database, tuple(others[:6]), tuple(others[6:11]))
+    with service(collection) as served, browsing(served) as visitor:
+        large, whole = visitor.get("/duplicates").text.split('<section class="group-of-copies"')[1:]
+        assert "6 pictures, the same file" in large
+        assert "And 1 more picture." in large
+        assert large.count('class="work"') == large.count("Prefer this one") == large.count('name="image"') == 5
+        assert "All one work" not in large
+        assert "Not the same" not in large
+        assert "more picture" not in whole
+        assert whole.count("Not the same") == 5
+        # As the button "All one work" of a group of five sends it, from a page after the first.
+        sent = {"image": [f"{name}.jpg" for name in others[6:11]], "after": "other00.jpg", "pair": "1"}
+        assert visitor.post("/duplicates", data={"verdict": "undecided", **sent}).status_code == 303
+
+
 def test_many_decisions_cost_a_page_no_more_than_a_few(collection: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with service(collection) as served, browsing(served) as visitor:
         decided = [Decision("cast.jpg", f"other{n % OTHERS:02}.jpg", "different", utc_now()) for n in range(500)]
@@ -327,22 +392,81 @@ def test_pairs_that_were_found_in_another_way_are_not_kept(collection: Settings,
     assert stored(database, pairs) == copies
 
 
+def test_a_run_with_another_distance_that_is_killed_loses_no_pair(
+    collection: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(step: str, done: int) -> None:
+        if step == "compared" and done >= 8:
+            raise KeyboardInterrupt
+
+    groups()
+    pairs = "SELECT first, second FROM pictures.alike ORDER BY 1, 2"
+    copies = stored(database, pairs)
+    monkeypatch.setattr("pinakes.duplicates.finding.AT_ONCE", 8)
+    with database.connection() as (conn, _):
+        registered = resolve_space(conn, "pictures")
+    with pytest.raises(KeyboardInterrupt):
+        find_copies(database, "pictures", registered, within=0.39, told=killed)
+    how = stored(database, "SELECT count(*), count(compared), count(DISTINCT compared) FROM pictures.sketches")
+    looked = find_copies(database, "pictures", registered)
+    assert stored(database, pairs) == copies
+    assert how == [(looked.compared, 8, 1)], "none passes for compared in the earlier way"
+
+
+def test_pictures_of_which_some_were_compared_in_another_way_are_all_compared_again(
+    collection: Settings, database: Database
+) -> None:
+    groups()
+    pairs = "SELECT first, second FROM pictures.alike ORDER BY 1, 2"
+    copies = stored(database, pairs)
+    with database.connection() as (conn, _):
+        registered = resolve_space(conn, "pictures")
+        conn.execute("DELETE FROM pictures.alike")
+        # As a run of an earlier version left it that was killed.
+        conn.execute("""
+            UPDATE pictures.sketches SET compared = 'another way' WHERE fingerprint < (
+                SELECT fingerprint FROM pictures.sketches ORDER BY fingerprint OFFSET 8 LIMIT 1
+            )
+        """)
+    find_copies(database, "pictures", registered)
+    assert stored(database, pairs) == copies
+
+
+def compare_all(conn: Connection, how: str) -> None:
+    after = ""
+    while batch := not_compared(conn, "pictures", how, after, AT_ONCE):
+        names = [each.fingerprint for each in batch]
+        keep_alike(conn, "pictures", names, how, [])
+        after = names[-1]
+
+
+def rewritten(conn: Connection) -> tuple[int, int]:
+    """Sketches that were rewritten in this transaction and maybe before, and those of them that no index learned of."""
+    # "Heap only" tuples: those that no index has an entry for.
+    (both,) = conn.execute("""
+        SELECT pg_stat_get_xact_tuples_updated(t), pg_stat_get_xact_tuples_hot_updated(t)
+        FROM (SELECT 'pictures.sketches'::regclass) AS sketches (t)
+    """).fetchall()
+    return both
+
+
 def test_no_index_learns_that_a_picture_was_compared(server: str) -> None:
     shapes = np.random.default_rng(1).normal(size=(500, SHAPE_SIZE)).astype(np.float32)
     sketches = [StoredSketch(f"md5:{n:032x}", b"", 1, shape) for n, shape in enumerate(shapes)]
-    with new_database(server) as url, Database(url).connection() as (conn, pgvector), conn.transaction():
-        ensure_collection(conn, "pictures", "file:///x/")
-        for start in range(0, len(sketches), AT_ONCE):
-            keep_sketches(conn, "pictures", sketches[start : start + AT_ONCE])
-        index_shapes(conn, "pictures", pgvector)
-        after = ""
-        while batch := not_compared(conn, "pictures", "a way with a name as long as that of a space", after, AT_ONCE):
-            names = [each.fingerprint for each in batch]
-            keep_alike(conn, "pictures", names, "a way with a name as long as that of a space", [])
-            after = names[-1]
-        # "Heap only" tuples: those that no index has an entry for.
-        rewritten = conn.execute("""
-            SELECT pg_stat_get_xact_tuples_updated(t), pg_stat_get_xact_tuples_hot_updated(t)
-            FROM (SELECT 'pictures.sketches'::regclass) AS sketches (t)
-        """).fetchall()
-    assert rewritten == [(len(sketches), len(sketches))]
+    with new_database(server) as url, Database(url).connection() as (conn, pgvector):
+        with conn.transaction():
+            ensure_collection(conn, "pictures", "file:///x/")
+            for start in range(0, len(sketches), AT_ONCE):
+                keep_sketches(conn, "pictures", sketches[start : start + AT_ONCE])
+            index_shapes(conn, "pictures", pgvector)
+            compare_all(conn, "a way with a name as long as that of a space")
+            assert rewritten(conn) == (len(sketches), len(sketches))
+        with conn.transaction():
+            drop_earlier_pairs(conn, "pictures", "another way with a name as long as that")
+            updated, unnoticed = rewritten(conn)
+            assert updated == unnoticed >= len(sketches)
+        assert conn.execute("SELECT count(compared) FROM pictures.sketches").fetchall() == [(0,)]
+        with conn.transaction():
+            compare_all(conn, "another way with a name as long as that")
+            updated, unnoticed = rewritten(conn)
+            assert updated == unnoticed >= len(sketches)

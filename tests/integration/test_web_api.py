@@ -19,10 +19,12 @@ import httpx
 import pytest
 from PIL import Image
 
+from pinakes.query.filters import MAX_CORNERS, OnMap, write_filters
 from pinakes.settings import Settings
 from pinakes.sources.thumbnails import SIZES
 from pinakes.store.database import Database
 from pinakes.store.restrictions import hide, unhide
+from pinakes.web.models import MAX_CONDITION
 from pinakes.web.service import Service
 from tests import serving
 from tests.fakes.gcs import GcsFake
@@ -172,6 +174,19 @@ def test_a_question_that_has_no_answer_is_told_why(
     assert said in answer.json()["error"]
 
 
+def test_every_condition_that_the_page_links_to_is_one_of_the_api(web: httpx.Client) -> None:
+    corners = [(n / 99 - 1e-17, 1 - n / 99 - 1e-16) for n in range(MAX_CORNERS)]
+    (area,) = write_filters([OnMap(corners=tuple(corners))])
+    long = "author=" + "Ada and Bo " * 500
+    assert ids(search(web, where=long)) == []
+    for path in ("/api/search", "/iiif/search", "/api/facets"):
+        # No picture has this author, and the collection has no map: 400 is an answer to a condition that was read.
+        for where in (long, area):
+            assert web.get(path, params={"where": where}).status_code != 422, (path, where)
+    assert search(web, where="author=" + "x" * MAX_CONDITION).status_code == 422
+    assert web.get("/", params={"where": "timeframe=" + "1" * 4400}).status_code == 200
+
+
 def test_the_page_says_in_which_order_the_pictures_stand(web: httpx.Client) -> None:
     assert "nearest first" in web.get("/", params={"q": "blue"}).text
     fused = web.get("/", params={"q": "blue title"}).text
@@ -203,6 +218,22 @@ def test_a_body_that_cannot_be_read_is_refused(web: httpx.Client, content: bytes
     answer = web.post("/api/search", content=content, headers={"content-type": kind})
     assert answer.status_code == status
     assert set(answer.json()) == {"error"}
+
+
+@pytest.mark.parametrize("path", ["/", "/api/search", "/duplicates"])
+@pytest.mark.parametrize("charset", ["undefined", "idna", "utf-7", '"UTF-16"'])
+def test_a_form_in_another_encoding_than_utf_8_is_refused(web: httpx.Client, path: str, charset: str) -> None:
+    half_a_character = b'--x\r\nContent-Disposition: form-data; name="q"\r\n\r\n+2AA-\r\n--x--\r\n'
+    headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    answer = web.post(path, content=half_a_character, headers=headers)
+    assert answer.status_code == 400
+    assert "only UTF-8 is read" in answer.text
+
+
+def test_a_form_that_names_utf_8_is_read(web: httpx.Client) -> None:
+    content = b'--x\r\nContent-Disposition: form-data; name="k"\r\n\r\n2\r\n--x--\r\n'
+    headers = {"content-type": "multipart/form-data; boundary=x; charset=UTF-8"}
+    assert len(ids(web.post("/api/search", content=content, headers=headers))) == 2
 
 
 def test_a_file_under_another_name_is_refused(web: httpx.Client) -> None:

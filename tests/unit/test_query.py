@@ -55,6 +55,9 @@ def test_a_range_of_years_may_be_open(condition: str, years: Years) -> None:
         ("years=1650-", "not a range of years"),
         ("years=c. 1650", "not a range of years"),
         ("years=1700..1650", "ends before it begins"),
+        ("map=0.1,0.2;nan,1;0,1", "not a part of the map"),
+        ("map=1e300,1e300;-1e300,-1e300;1,0", r"has a corner at 1e\+300, and corners lie between -1000 and 1000"),
+        ("map=0,0;1,-1000.5;1,0", "has a corner at -1000.5"),
     ],
 )
 def test_a_condition_that_means_nothing_is_refused(condition: str, message: str) -> None:

@@ -10,6 +10,7 @@ from pinakes.embedders.palette.declaration import PALETTE
 from pinakes.embedders.palette.descriptor import Palette
 from pinakes.embedders.registry import BUILT_IN
 from pinakes.errors import UsageError
+from pinakes.query.filters import parse_filters
 from pinakes.query.query import ask
 from pinakes.store.facets import Facet, Facets
 from pinakes.store.images import Row
@@ -72,6 +73,13 @@ def test_periods_are_in_the_order_of_time_and_what_means_nothing_to_visitors_is_
     assert "split" not in groups
     image = Row("a.jpg", "file:///a.jpg", {"author": "Ada", "split": "train", "fingerprint": "md5:1"}, None)
     assert [name for name, _, _ in views.facts(image)] == ["author"]
+
+
+def test_a_chosen_period_of_thousands_of_digits_is_one_of_the_periods() -> None:
+    long = "1" * 4400
+    groups = {group.column: group for group in filter_views.groups(FOUND, parse_filters([f"timeframe={long}"]))}
+    options = {option.value: option.chosen for option in groups["timeframe"].options}
+    assert options == {"1501-1550": False, "1601-1650": False, "1851-1900": False, long: True}
 
 
 def test_the_picture_of_a_page_is_fitted_and_not_enlarged_to_its_pixels() -> None:

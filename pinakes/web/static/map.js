@@ -168,15 +168,17 @@ function search() {
 }
 
 let pressed = null;
+const isOther = (event) => event.pointerId !== pressed?.pointer;
 
 canvas.addEventListener("pointerdown", (event) => {
+  if (event.button !== 0 || !event.isPrimary) return;
   canvas.setPointerCapture(event.pointerId);
-  pressed = { x: event.offsetX, y: event.offsetY, moved: false };
+  pressed = { pointer: event.pointerId, x: event.offsetX, y: event.offsetY, moved: false };
   if (drawing || event.shiftKey) line = [onMap(event.offsetX, event.offsetY)];
 });
 
 canvas.addEventListener("pointermove", (event) => {
-  if (!pressed) return;
+  if (isOther(event)) return;
   if (line) line.push(onMap(event.offsetX, event.offsetY));
   else move(event.offsetX - pressed.x, event.offsetY - pressed.y);
   pressed.moved ||= Math.hypot(event.offsetX - pressed.x, event.offsetY - pressed.y) > 3;
@@ -185,8 +187,9 @@ canvas.addEventListener("pointermove", (event) => {
 });
 
 canvas.addEventListener("pointerup", (event) => {
+  if (isOther(event)) return;
   if (line) search();
-  else if (pressed && !pressed.moved) {
+  else if (!pressed.moved) {
     const [px, py] = onMap(event.offsetX, event.offsetY);
     if (px >= 0 && px <= 1 && py >= 0 && py <= 1) location.assign(address("/map/at", [`x=${px.toFixed(5)}`, `y=${py.toFixed(5)}`]));
   }
@@ -194,7 +197,11 @@ canvas.addEventListener("pointerup", (event) => {
   redraw();
 });
 
-canvas.addEventListener("pointercancel", () => { line = pressed = null; redraw(); });
+canvas.addEventListener("pointercancel", (event) => {
+  if (isOther(event)) return;
+  line = pressed = null;
+  redraw();
+});
 
 canvas.addEventListener("wheel", (event) => {
   event.preventDefault();

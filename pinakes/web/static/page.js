@@ -34,7 +34,7 @@ function carrying(address, ids) {
   return path + (pairs.length ? `?${pairs.join("&")}` : "") + hash;
 }
 
-/** Change the shortlist in this page's address and in all its links. */
+/** Change the shortlist in this page's address, in its form and in all its links. */
 function keep(ids) {
   history.replaceState(history.state, "", carrying(location.pathname + location.search + location.hash, ids));
   sessionStorage.setItem("kept", JSON.stringify(ids));
@@ -42,7 +42,16 @@ function keep(ids) {
     sessionStorage.setItem("search", location.pathname + location.search);
     form.setAttribute("action", carrying(form.getAttribute("action"), ids));
   }
+  mark(ids);
+  const list = document.getElementById("shortlist");
+  list.hidden = !ids.length;
+  list.querySelector(".count").textContent = ids.length;
+}
+
+/** Put the shortlist into all links to pages, and mark the pictures that it holds. */
+function mark(ids) {
   for (const link of document.querySelectorAll('a[href^="/"]:not(#zoom):not(.chooser a)')) {
+    if (link.getAttribute("href").startsWith(`${base}/iiif/`)) continue;   // documents for programs, which refuse it
     const { keep: id, title } = link.dataset;
     if (!id) {
       link.setAttribute("href", carrying(link.getAttribute("href"), ids));
@@ -58,9 +67,6 @@ function keep(ids) {
     const name = link.querySelector("span");
     if (name) name.textContent = has ? "Kept" : "Keep";
   }
-  const list = document.getElementById("shortlist");
-  list.hidden = !ids.length;
-  list.querySelector(".count").textContent = ids.length;
 }
 
 function prepareKeeping() {
@@ -151,7 +157,12 @@ function draggedImage(transfer) {
   if (!dragged || !URL.canParse(dragged)) return null;
   const { origin, pathname } = new URL(dragged);
   const found = origin === location.origin && pathname.startsWith(base) && /^\/(?:images|thumbnails\/\d+)\/(.+)$/.exec(pathname.slice(base.length));
-  return found ? decodeURIComponent(found[1]) : null;
+  if (!found) return null;
+  try {
+    return decodeURIComponent(found[1]);
+  } catch {
+    return null;   // it is not in UTF-8, and so no address that this page writes
+  }
 }
 
 function prepareDropping() {
@@ -316,7 +327,7 @@ function prepareCrop(area) {
 
 /** Append the next page to this one; returns the new cards. */
 async function append(next) {
-  const answer = await fetch(next, { headers: { Accept: "text/html" } });
+  const answer = await fetch(carrying(next, kept()), { headers: { Accept: "text/html" } });
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const cards = [...page.querySelectorAll("#grid > li")].map((card) => document.adoptNode(card));
@@ -327,12 +338,13 @@ async function append(next) {
   const following = page.querySelector("#more a")?.getAttribute("href");
   if (following) link.setAttribute("href", following);
   else link.parentElement.remove();
+  mark(kept());   // the list may have changed while the page was fetched
   return cards;
 }
 
 async function prepareMore(more) {
   const link = more.querySelector("a");
-  const kept = history.state?.pages ?? [];
+  const pages = history.state?.pages ?? [];   // their addresses have the shortlist of the time when they were appended
   link.addEventListener("click", async (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || link.getAttribute("aria-busy") === "true") return;
     event.preventDefault();
@@ -340,8 +352,8 @@ async function prepareMore(more) {
     link.setAttribute("aria-busy", "true");
     try {
       const cards = await append(next);
-      kept.push(next);
-      history.replaceState({ ...history.state, pages: kept }, "");
+      pages.push(next);
+      history.replaceState({ ...history.state, pages }, "");
       // detail is 0 if a key was pressed: only then does the focus move to the first new picture.
       if (event.detail === 0) cards[0]?.querySelector("a").focus({ preventScroll: false });
       say(`${cards.length} more pictures, ${document.querySelectorAll("#grid > li").length} shown`);
@@ -353,10 +365,10 @@ async function prepareMore(more) {
   });
   // After Back from a picture: load the same pages, and scroll to the same height.
   const y = history.state?.y;
-  if (kept.length) {
+  if (pages.length) {
     history.scrollRestoration = "manual";
     try {
-      for (const next of kept) await append(next);
+      for (const next of pages) await append(next);
     } catch {
       return; // the first page is shown, with its link to the next
     }
