@@ -111,8 +111,9 @@ def settled(page: Page) -> None:
     page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
 
 
-def test_other_buttons_of_the_mouse_open_no_picture(visit: NewVisitor) -> None:
-    page = visit().page
+def test_other_buttons_and_a_second_finger_open_no_picture(visit: NewVisitor) -> None:
+    visitor = visit(has_touch=True)
+    page = visitor.page
     page.goto("/map")
     page.wait_for_selector("#map[data-ready]")
     asked = asked_on(page)
@@ -120,16 +121,6 @@ def test_other_buttons_of_the_mouse_open_no_picture(visit: NewVisitor) -> None:
         page.locator("canvas").click(button=button)
         settled(page)
     assert not asked
-    with page.expect_request("**/map/at?*"):
-        page.locator("canvas").click()
-
-
-def test_a_second_finger_opens_no_picture(visit: NewVisitor) -> None:
-    visitor = visit(has_touch=True)
-    page = visitor.page
-    page.goto("/map")
-    page.wait_for_selector("#map[data-ready]")
-    asked = asked_on(page)
     box = page.locator("canvas").bounding_box()
     assert box
     touch = visitor.context.new_cdp_session(page)
@@ -150,6 +141,10 @@ def test_a_second_finger_opens_no_picture(visit: NewVisitor) -> None:
     fingers("touchStart", (0.5, 0.5))
     with page.expect_request("**/map/at?*"):
         fingers("touchEnd")
+    page.goto("/map")
+    page.wait_for_selector("#map[data-ready]")
+    with page.expect_request("**/map/at?*"):
+        page.locator("canvas").click()
 
 
 def test_without_scripts_the_clusters_are_a_list(visit: NewVisitor) -> None:

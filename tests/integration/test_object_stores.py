@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -308,8 +309,9 @@ def test_bytes_that_break_off_are_read_again(store: Store, monkeypatch: pytest.M
 def test_bytes_that_are_not_those_of_their_checksum_are_refused(s3: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
     class Spoiling(Line):
         def _answer(self, client: socket.socket, server: socket.socket) -> None:
-            while data := server.recv(65536):
-                client.sendall(data.replace(b"a picture", b"A PICTURE"))
+            with suppress(OSError):  # the line ends while it still reads
+                while data := server.recv(65536):
+                    client.sendall(data.replace(b"a picture", b"A PICTURE"))
 
     s3.bucket("kept")
     s3.put("kept", "a.jpg", b"a picture")
