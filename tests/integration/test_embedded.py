@@ -33,7 +33,7 @@ from pinakes.store.embedded import user as embedded_user
 from pinakes.store.embedded.server import embedded_server, remove_server, server_info, stop_if_unused
 from pinakes.store.embedded.server_settings import GIB, MIB, Machine
 from tests.signals import AS_IN_A_TERMINAL
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -160,7 +160,7 @@ def assert_stopped(home: Path, pid: int) -> None:
     info = server_info(home)
     assert info is not None
     assert (info.running, info.pid, info.users) == (False, None, 0)
-    assert not lives(pid)
+    until(lambda: not lives(pid))  # PostgreSQL removes its pid file a moment before its process ends
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(info.data) in (p.info["cmdline"] or [])]
 
 
