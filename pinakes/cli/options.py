@@ -70,7 +70,7 @@ def refuse_before(context: click.Context, subcommand: str) -> None:
         if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE:
             flag = max(parameter.opts, key=len)
             advice = (
-                f"write it behind {subcommand}" if flag in known else f"{subcommand} has no such option; leave it out"
+                f"write it after {subcommand}" if flag in known else f"{subcommand} has no such option; leave it out"
             )
             raise UsageError(f"{flag} stands before {subcommand}, where it has no effect: {advice}.")
 

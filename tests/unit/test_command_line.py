@@ -35,7 +35,7 @@ def refused(*arguments: str) -> str:
 )
 def test_options_before_decide_are_refused_and_not_ignored(before: tuple[str, ...], flag: str) -> None:
     said = refused("duplicates", *before, "decide", "same", "a.jpg", "b.jpg")
-    assert said == f"{flag} stands before decide, where it has no effect: write it behind decide."
+    assert said == f"{flag} stands before decide, where it has no effect: write it after decide."
 
 
 def test_an_option_that_a_subcommand_does_not_have_is_to_be_left_out() -> None:
