@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
+from pinakes.errors import UsageError
 from pinakes.settings import Settings
 
 REQUIRED: Final = object()
@@ -118,3 +119,15 @@ def completed(declaration: type, given: Mapping[str, Any], settings: Settings) -
             if value is not None:
                 known[option.name] = value
     return known
+
+
+def check_utf8(what: str, text: str) -> None:
+    """Check text that may hold bytes of another encoding, as Python takes them from a command line.
+
+    Raises:
+        UsageError: it is not UTF-8, which neither PostgreSQL nor a model can take; `what` says where it stands.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"{what} {text!r} is not UTF-8; set the terminal to UTF-8, or type it again.") from exc

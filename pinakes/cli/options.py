@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from pinakes.errors import PinakesError, UsageError
-from pinakes.options import REQUIRED, Declared, declared
+from pinakes.options import REQUIRED, Declared, check_utf8, declared
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Text = TypeVar("Text", str | None, tuple[str, ...])
@@ -79,14 +79,10 @@ def utf8(_context: click.Context, parameter: click.Parameter, given: Text) -> Te
     """What was typed for a parameter that is no path: a callback.
 
     Raises:
-        UsageError: it is not UTF-8, which neither PostgreSQL nor a model can take.
+        UsageError: it is not UTF-8.
     """
     for text in (given,) if isinstance(given, str) else given or ():
-        try:
-            text.encode()
-        except UnicodeEncodeError as exc:
-            name = parameter.human_readable_name
-            raise UsageError(f"{name} {text!r} is not UTF-8; set the terminal to UTF-8, or type it again.") from exc
+        check_utf8(parameter.human_readable_name, text)
     return given
 
 

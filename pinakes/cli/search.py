@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from contextlib import closing
@@ -36,11 +35,9 @@ MODELS_HINT = "told-of-models"
 def _check_excel(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
     """Check the file of --excel as the command line is read, and not after a search that was paid for."""
     if path is not None:
-        from pinakes.metadata.excel import write_excel  # imports openpyxl, which is not always installed
+        from pinakes.search.excel_file import check_excel  # imports what --help does not need
 
-        if path.suffix.lower() != ".xlsx":
-            raise UsageError(f"the table {str(path)!r} (--excel) must end in .xlsx.")
-        write_excel(io.BytesIO(), ())
+        check_excel(path)
     return path
 
 

@@ -60,6 +60,8 @@ def _keep_rejected(run: Ingestion, planned: Planned) -> None:
 def _copy_known_answers(run: Ingestion, plan: Plan) -> None:
     """Give images whose bytes were answered under another id a row of their own; no call."""
     copies = plan.copies
+    if not copies:
+        return
     copied = 0
     ledger = run.checkpoint.ledger()
     for part in in_parts(copies, ANSWERS_PER_PART):

@@ -101,7 +101,7 @@ def write_excel(
         PinakesError: a sheet of Excel cannot hold that many rows.
         UsageError: openpyxl is not installed.
     """
-    openpyxl = _openpyxl()
+    openpyxl = load_openpyxl()
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
     from openpyxl.styles import Font
@@ -130,7 +130,12 @@ def write_excel(
     book.save(sink)
 
 
-def _openpyxl() -> Any:
+def load_openpyxl() -> Any:
+    """The module openpyxl, which is not always installed.
+
+    Raises:
+        UsageError: it is not.
+    """
     try:
         import openpyxl
     except ImportError as exc:
@@ -142,7 +147,7 @@ def _openpyxl() -> Any:
 
 @contextlib.contextmanager
 def _first_sheet(path: Path) -> Iterator[Any]:
-    openpyxl = _openpyxl()
+    openpyxl = load_openpyxl()
     try:
         # read_only reads row by row, so a damaged row is met only while the caller reads; data_only gives the values that
         # Excel has computed instead of formulas.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from pinakes.errors import UsageError
+from pinakes.options import check_utf8
 from pinakes.query.filters import MAP, YEARS, Filter, column_name, parse_filters
 from pinakes.types import Vector
 
@@ -267,15 +268,9 @@ def ask(
 
 
 def _check_utf8(*values: object) -> None:
-    """Raise UsageError over text that holds bytes of another encoding, as Python takes them from a command line."""
     for text in values:
-        try:
-            if isinstance(text, str):
-                text.encode()
-        except UnicodeEncodeError as exc:
-            raise UsageError(
-                f"the query's {text!r} is not UTF-8; set the terminal to UTF-8, or type it again."
-            ) from exc
+        if isinstance(text, str):
+            check_utf8("the query's", text)
 
 
 _WEIGHTED = re.compile(r"\s*(?:([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?(\S.*?)\s*", re.DOTALL)

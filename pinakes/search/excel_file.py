@@ -7,8 +7,19 @@ from pathlib import Path
 from pinakes.errors import UsageError
 from pinakes.files import whole_file
 from pinakes.metadata.columns import COLUMNS
-from pinakes.metadata.excel import write_excel
+from pinakes.metadata.excel import load_openpyxl, write_excel
 from pinakes.search.answer import SearchResult
+
+
+def check_excel(path: Path) -> None:
+    """Check that a table can be written to this file.
+
+    Raises:
+        UsageError: the file's name does not end in .xlsx, or openpyxl is not installed.
+    """
+    if path.suffix.lower() != ".xlsx":
+        raise UsageError(f"the table {str(path)!r} (--excel) must end in .xlsx.")
+    load_openpyxl()
 
 
 def save_hits(path: Path, result: SearchResult) -> None:
@@ -18,11 +29,10 @@ def save_hits(path: Path, result: SearchResult) -> None:
     columns are left out.
 
     Raises:
-        UsageError: the file's name ends otherwise, or openpyxl is not installed.
+        UsageError: see `check_excel`.
         PinakesError: it cannot be written there.
     """
-    if path.suffix.lower() != ".xlsx":
-        raise UsageError(f"the table {str(path)!r} (--excel) must end in .xlsx.")
+    check_excel(path)
     # The fingerprint is among the metadata, but says nothing to a person.
     known = dict.fromkeys(name for hit in result.hits for name in hit.metadata if name != "fingerprint")
     columns = [*(name for name in COLUMNS if name in known), *(name for name in known if name not in COLUMNS)]

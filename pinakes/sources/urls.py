@@ -68,15 +68,12 @@ class UrlSource(Listing):
         root: see `pinakes.sources.base.Source`.
         cache: spares fetching what has not changed; None fetches everything.
         limit: see `pinakes.sources.base.Listing`.
-
-    Attributes:
-        _failed: set where a file could not be fetched, when its entry is listed.
     """
 
     def __init__(self, root: str, cache: EtagCache | None, limit: int | None) -> None:
         self._cache = cache
         self._fetcher = Fetcher()
-        self._failed = False
+        self._failed = False  # whether a file could not be fetched whose entry has been listed
         super().__init__(root, limit)
 
     def _named(self) -> Iterator[Named]:
